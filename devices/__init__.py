@@ -1,0 +1,1 @@
+"""Devices: transports to the machines that artifacts are proven on."""

@@ -1,0 +1,70 @@
+"""Where each family of encoders keeps its layers, and what edgebert may do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Family:
+    """One `model_type` of transformers.
+
+    `body` is the encoder's name in the weights (`bert` in `bert.encoder.layer.0...`), `layers` the path of its layers
+    inside it; `layers_key` and `positions_key` name the settings of its configuration.
+    """
+
+    model_type: str
+    body: str
+    layers: str = "encoder.layer"
+    layers_key: str = "num_hidden_layers"
+    positions_key: str = "max_position_embeddings"
+
+    @property
+    def layer_prefix(self) -> str:
+        """What the names of the layers' weights begin with, layer number excluded."""
+        return f"{self.body}.{self.layers}."
+
+    @property
+    def word_embeddings(self) -> str:
+        """The name of the word-piece embeddings, float [vocabulary, width]."""
+        return f"{self.body}.embeddings.word_embeddings.weight"
+
+    @property
+    def position_embeddings(self) -> str:
+        """The name of the position embeddings, float [positions, width]."""
+        return f"{self.body}.embeddings.position_embeddings.weight"
+
+
+FAMILIES = {
+    family.model_type: family
+    for family in (
+        Family("bert", "bert"),
+        Family("distilbert", "distilbert", layers="transformer.layer", layers_key="n_layers"),
+        Family("electra", "electra"),
+        Family("mobilebert", "mobilebert"),
+    )
+}
+
+
+def spread(teacher_layers: int, student_layers: int) -> tuple[int, ...]:
+    """Layers taken evenly, the last always among them: 3 of 6 are (1, 3, 5)."""
+    return tuple((index + 1) * teacher_layers // student_layers - 1 for index in range(student_layers))
+
+
+def is_generic(labels: Sequence[str]) -> bool:
+    """Whether these are the names that transformers makes up (`LABEL_0`, `LABEL_1` ...)."""
+    return all(label == f"LABEL_{index}" for index, label in enumerate(labels))
+
+
+def set_dropout(config: Any, value: float) -> dict[str, float]:
+    """Set every dropout probability of a transformers configuration; returns what they were."""
+    before = {
+        key: float(number)
+        for key, number in vars(config).items()
+        if "dropout" in key and isinstance(number, int | float) and not isinstance(number, bool)
+    }
+    for key in before:
+        setattr(config, key, value)
+    return before

@@ -1,0 +1,132 @@
+"""The contracts between the hub and its spokes: exporters, runtimes and devices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tensors = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A model's input or output: `shape` has -1 for an axis of any length."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ExportJob:
+    """One conversion: a Hugging Face folder into the model files of one format and precision.
+
+    Args:
+        model: the student (or any fine-tuned model), FP32 or FP16 safetensors, with its `tokenizer.json`.
+        task: a name of the task registry.
+        format: `onnx`, `openvino`, `tflite` or `torch`.
+        precision: `fp32`, `int8`, `int8-legacy`.
+        lengths: token buckets, ascending; the largest is where texts are truncated.
+        calibration: real records (JSON lines, role -> value), or None: then only precisions that need none.
+        out: an existing empty folder for the model files.
+        seed: for the choice of the calibration sample.
+    """
+
+    model: Path
+    task: str
+    format: str
+    precision: str
+    lengths: tuple[int, ...]
+    calibration: Path | None
+    out: Path
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ExportedModel:
+    """What an exporter made.
+
+    Args:
+        files: the model files below `ExportJob.out`, the one to load first.
+        inputs: in the order in which the engine wants them.
+        outputs: named as the task names them (`logits`, ...).
+        lengths: the only sequence lengths that the model takes, ascending; empty when any length goes.
+        batch: the only batch size that the model takes, or None when any goes.
+        precision: part of the model -> precision, in words (`{"matmul": "int8 per-channel dynamic", ...}`).
+        calibration: how it was calibrated (`{"texts": 300, "method": "minmax"}`), empty when it was not.
+        settings: what a runtime must know to load it (`{"INFERENCE_PRECISION_HINT": "f32"}`).
+    """
+
+    files: tuple[str, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    lengths: tuple[int, ...] = ()
+    batch: int | None = None
+    precision: Mapping[str, str] = field(default_factory=dict)
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Exporter(Protocol):
+    """Converts one Hugging Face folder into one format."""
+
+    @property
+    def precisions(self) -> Mapping[str, bool]:
+        """Precision -> whether it needs calibration text."""
+
+    @property
+    def tools(self) -> Sequence[str]:
+        """The distributions whose versions decide what comes out; they go into the manifest and the stage key."""
+
+    @property
+    def version(self) -> int:
+        """Raised by hand when the result would change."""
+
+    def export(self, job: ExportJob) -> ExportedModel:
+        """Write the model files into `job.out`. Raises ExportError."""
+
+
+class Runtime(Protocol):
+    """A model loaded into an engine, ready to run."""
+
+    @property
+    def engine(self) -> str:
+        """Name and version, `onnxruntime 1.32.0`."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What decides its speed and numbers: threads, precision hint, ..."""
+
+    def run(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
+        """Int64 inputs of shape (batch, length) by name -> float32 outputs by name."""
+
+    def close(self) -> None:
+        """Free the engine; the runtime cannot be used after."""
+
+
+class Device(Protocol):
+    """A machine that jobs run on."""
+
+    @property
+    def name(self) -> str:
+        """As in a recipe: `local`, `ssh:pi4`, `android:SERIAL`."""
+
+    def facts(self) -> dict[str, Any]:
+        """CPU, features, governor, frequency, temperature, load, whether emulated."""
+
+    def put(self, source: Path, name: str) -> str:
+        """Copy a file or folder onto the device under `name`; returns its path there. Raises DeviceError."""
+
+    def get(self, path: str, target: Path) -> None:
+        """Copy a file back. Raises DeviceError."""
+
+    def run(self, job: str, output: str, *, timeout: float) -> int:
+        """Run the worker on a job file there, its output into `output` there; returns its exit code."""
+
+    def cleanup(self) -> None:
+        """Remove whatever was put there."""

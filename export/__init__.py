@@ -1,0 +1,1 @@
+"""Exporters: a fine-tuned model into one format each."""

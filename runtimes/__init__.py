@@ -1,0 +1,1 @@
+"""Runtimes: one engine each behind one contract."""
