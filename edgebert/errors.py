@@ -53,7 +53,7 @@ class DataError(EdgebertError):
     exit_code = 2
 
 
-class MissingExtra(EdgebertError):
+class MissingExtra(EdgebertError):  # noqa: N818 (reads as a sentence)
     """A package is not installed that one of edgebert's extras brings."""
 
     exit_code = 2

@@ -81,7 +81,7 @@ class Exporter(Protocol):
 
     @property
     def tools(self) -> Sequence[str]:
-        """The distributions whose versions decide what comes out; they go into the manifest and the stage key."""
+        """The distributions whose versions decide what comes out: for the manifest and the stage key."""
 
     @property
     def version(self) -> int:

@@ -28,12 +28,14 @@ def load_tokenizer(folder: Path, max_length: int | None = None) -> Tokenizer:
     if not path.is_file():
         raise ArtifactError(
             f"{folder.name} has no tokenizer.json",
-            'save the fast tokenizer beside the model: AutoTokenizer.from_pretrained(...).save_pretrained(folder)',
+            "save the fast tokenizer beside the model: AutoTokenizer.from_pretrained(…).save_pretrained(folder)",
         )
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises bare Exception
-        raise ArtifactError(f"{folder.name}/tokenizer.json cannot be read: {error}", "save it again") from error
+        raise ArtifactError(
+            f"{folder.name}/tokenizer.json cannot be read: {error}", "save it again"
+        ) from error
     tokenizer.no_padding()
     if max_length is None:
         tokenizer.no_truncation()
@@ -54,7 +56,8 @@ def check_text(text: object, where: str = "the text") -> str:
         raise DataError(f"{where} is empty", "give at least one word")
     if len(text) > MAX_TEXT_CHARACTERS:
         raise DataError(
-            f"{where} has {len(text):,} characters, more than {MAX_TEXT_CHARACTERS:,}", "cut it into shorter texts"
+            f"{where} has {len(text):,} characters, more than {MAX_TEXT_CHARACTERS:,}",
+            "cut it into shorter texts",
         )
     try:
         text.encode("utf-8")

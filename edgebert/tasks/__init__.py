@@ -45,7 +45,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Scored:
-    """One model's answers on a test set: `correct` per record (0 to 1), `answers` for comparing two models."""
+    """Answers on a test set: `correct` per record (0 to 1), `answers` for comparing two models."""
 
     metric: str
     correct: NDArray[np.float64]

@@ -1,0 +1,135 @@
+"""This computer: `local`, or `local:PYTHON` for another interpreter on it (such as a tflite-runtime one)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from edgebert.errors import DeviceError
+from edgebert.worker import SPAWNED
+
+from .facts import linux_facts
+
+
+class Local:
+    """Runs the worker as a subprocess; nothing is copied, since the files are here."""
+
+    def __init__(self, name: str, python: str) -> None:
+        self.name = name
+        self._python = python
+        self._scratch = Path(tempfile.mkdtemp(prefix="edgebert-local-"))
+
+    def facts(self) -> dict[str, Any]:
+        """The machine's facts, now."""
+        return linux_facts() | {"python": self._python if self.name != "local" else sys.version.split()[0]}
+
+    def put(self, source: Path, name: str) -> str:
+        """The path of `source` itself."""
+        return str(source.resolve())
+
+    def get(self, path: str, target: Path) -> None:
+        """Copy the file at `path`."""
+        try:
+            shutil.copyfile(path, target)
+        except OSError as error:
+            raise DeviceError(
+                f"{self.name}: cannot copy {path}: {error.strerror}", "is the disk full?"
+            ) from error
+
+    def run(self, job: str, output: str, *, timeout: float) -> int:
+        """Run the worker in a process group of its own, which is gone when this returns.
+
+        Raises:
+            DeviceError: it took longer than `timeout` seconds, crashed, or could not be started.
+        """
+        command = [self._python, "-m", "edgebert.worker", job, output]
+        log = self._scratch / "worker.log"
+        # Not the current folder: a folder of the user's named `edgebert` must not be imported in our place.
+        environment = os.environ | {
+            "TOKENIZERS_PARALLELISM": "false",
+            "HF_HUB_OFFLINE": "1",
+            "PYTHONSAFEPATH": "1",
+        }
+        if self.name != "local":
+            environment["PYTHONPATH"] = os.pathsep.join(_import_paths(self._scratch))
+        environment[SPAWNED] = str(time.time_ns())
+        with log.open("wb") as handle:
+            try:
+                process = subprocess.Popen(
+                    command, stdout=handle, stderr=handle, stdin=subprocess.DEVNULL,
+                    env=environment, start_new_session=True,
+                )  # fmt: skip
+            except OSError as error:
+                raise DeviceError(
+                    f"{self.name}: {self._python} cannot be started: {error.strerror}",
+                    "give a Python interpreter",
+                ) from error
+            try:
+                code = process.wait(timeout)
+            except subprocess.TimeoutExpired as error:
+                raise DeviceError(
+                    f"{self.name}: a job took longer than {timeout:.0f} s", "is the machine overloaded?"
+                ) from error
+            finally:
+                _end(process)
+        if code < 0 or code in (1, 70):
+            tail = " | ".join(log.read_text("utf-8", errors="replace").strip().splitlines()[-3:])
+            died = f"was ended by {signal.Signals(-code).name}" if code < 0 else "crashed"
+            raise DeviceError(
+                f"{self.name}: the worker {died}: {tail or 'it said nothing'}", "see the lines above"
+            )
+        return code
+
+    def cleanup(self) -> None:
+        """Remove the scratch folder."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def connect(argument: str = "") -> Local:
+    """`local`, or another Python interpreter of this computer.
+
+    Raises:
+        DeviceError: that interpreter does not exist.
+    """
+    if not argument:
+        return Local("local", sys.executable)
+    python = shutil.which(str(Path(argument).expanduser()))
+    if python is None:
+        raise DeviceError(f"local:{argument}: there is no such Python interpreter", "give the path of one")
+    return Local(f"local:{argument}", python)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End what is left of the worker's process group."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    process.wait()
+
+
+def _import_paths(scratch: Path) -> list[str]:
+    """Folders from which another interpreter can import this very edgebert, and nothing else of ours.
+
+    Its own numpy, tokenizers and engine must come from its own environment, so our site-packages stay out:
+    a folder of links to our packages is enough.
+    """
+    farm = scratch / "import"
+    package = Path(sys.modules["edgebert"].__file__ or "").parent
+    if not farm.exists():
+        (farm / "edgebert").mkdir(parents=True)
+        for entry in package.iterdir():
+            (farm / "edgebert" / entry.name).symlink_to(entry)
+        for spoke in ("devices", "runtimes", "export"):
+            folder = Path(__file__).parent.parent / spoke
+            link = farm / "edgebert" / spoke
+            if not link.exists():
+                link.symlink_to(folder)
+    return [str(farm)]

@@ -1,0 +1,5 @@
+"""`python -m edgebert`."""
+
+from edgebert.cli import main
+
+main()

@@ -1,0 +1,286 @@
+"""Proving models on a device: launches of the worker, alternated, and what they measured.
+
+Every model gets several launches in fresh processes, and the models take turns, so that a slow minute of the
+machine falls on all of them alike.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgebert import errors, measure, registry, tasks
+from edgebert.artifact import Artifact
+from edgebert.errors import DeviceError, EdgebertError, UsageError
+from edgebert.progress import Progress
+from edgebert.protocols import Device
+from edgebert.tasks import Record
+from edgebert.worker import Job
+
+#: Seconds that one launch may take: the slowest models on the slowest devices, with room.
+LAUNCH_TIMEOUT = 1800.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured.
+
+    Args:
+        launches: fresh processes for each model.
+        samples: latency samples (text in, answer out) in each launch.
+        threads: of the engine.
+        lengths: sequence lengths at which the engine alone is timed.
+        predict: whether all records are answered (in the first launch), for the metric.
+    """
+
+    launches: int = 5
+    samples: int = 200
+    threads: int = 1
+    lengths: tuple[int, ...] = (16, 32, 64, 128)
+    predict: bool = True
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model to be measured."""
+
+    name: str
+    role: str
+    artifact: Artifact
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one model showed on one device, raw: times in milliseconds, one list for each launch."""
+
+    name: str
+    role: str
+    device: str
+    artifact_id: str
+    format: str
+    precision: str
+    parameters: int
+    model_bytes: int
+    folder_bytes: int
+    threads: int
+    engine: str
+    settings: Mapping[str, Any]
+    golden: Mapping[str, Any]
+    latency_ms: Sequence[Sequence[float]]
+    engine_ms: Mapping[str, Sequence[Sequence[float]]]
+    cold_start_ms: Sequence[float]
+    load_ms: Sequence[float]
+    peak_rss_bytes: Sequence[int]
+    facts_before: Mapping[str, Any]
+    facts_after: Mapping[str, Any]
+    metric: str | None = None
+    correct: Sequence[float] | None = None
+    answers: Sequence[int] | None = None
+    invalid: Sequence[str] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As `json.dumps` takes it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Measurement:
+        """Of what `to_json` gave."""
+        return cls(**value)
+
+
+@dataclass
+class _Launches:
+    """The events of all launches of one candidate, gathered."""
+
+    loaded: list[dict[str, Any]] = field(default_factory=list)
+    golden: dict[str, Any] = field(default_factory=dict)
+    latency: list[list[float]] = field(default_factory=list)
+    engine: dict[str, list[list[float]]] = field(default_factory=dict)
+    rss: list[int] = field(default_factory=list)
+    outputs: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
+
+    def take(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """One launch's events."""
+        latency: list[float] = []
+        for event in events:
+            match event["event"]:
+                case "loaded":
+                    self.loaded.append(dict(event))
+                case "golden":
+                    self.golden = {key: event[key] for key in ("ok", "max_error", "tolerance")}
+                case "latency":
+                    latency += event["ms"]
+                case "memory":
+                    self.rss.append(event["peak_rss_bytes"])
+                case "engine":
+                    self.engine.setdefault(str(event["length"]), []).append(event["ms"])
+                case "outputs":
+                    for name, tensor in event["tensors"].items():
+                        rows = np.frombuffer(base64.b64decode(tensor["data"]), dtype="<f4")
+                        self.outputs.setdefault(name, []).append(rows.reshape(tensor["shape"]))
+        if latency:
+            self.latency.append(latency)
+
+
+@contextmanager
+def connected(name: str) -> Iterator[Device]:
+    """The device of that name (`local`, `local:PYTHON`, ...), cleaned up afterwards.
+
+    Raises:
+        UsageError: no such kind of device.
+        DeviceError: it cannot be reached.
+    """
+    kind, _, argument = name.partition(":")
+    if kind in ("ssh", "android"):
+        raise UsageError(f"{name}: {kind} devices are not there yet", "use local or local:PYTHON")
+    device: Device = registry.find("devices", kind)(argument)
+    try:
+        yield device
+    finally:
+        device.cleanup()
+
+
+def measure_all(
+    candidates: Sequence[Candidate],
+    device: Device,
+    records: Sequence[Record],
+    task: str,
+    plan: Plan,
+    progress: Progress,
+) -> list[Measurement]:
+    """Measure every candidate on `device`, taking turns launch by launch.
+
+    Args:
+        candidates: verified artifacts; a `torch` one is a teacher or student in the reference engine.
+        device: connected.
+        records: real test records, with labels when `plan.predict` should give a metric.
+        task: a name of the task registry.
+        plan: how much.
+        progress: told after each launch.
+
+    Raises:
+        ArtifactError: a golden answer differs on the device.
+        DeviceError: a launch crashed or took too long.
+    """
+    gathered = {candidate.name: _Launches() for candidate in candidates}
+    before = {candidate.name: device.facts() for candidate in candidates}
+    with tempfile.TemporaryDirectory(prefix="edgebert-check-") as scratch:
+        folder = Path(scratch)
+        paths = {c.name: device.put(c.artifact.path, f"artifact-{c.name}") for c in candidates}
+        data = _write_records(records, folder / "records.jsonl")
+        remote = device.put(data, "records.jsonl")
+        total = plan.launches * len(candidates)
+        for number in range(total):
+            # Another one goes first in each round: what runs after a long job meets a warmer machine.
+            launch, turn = divmod(number, len(candidates))
+            candidate = candidates[(turn + launch) % len(candidates)]
+            progress.step(f"measure on {device.name}", number, total, candidate.name)
+            job = Job(
+                artifact=paths[candidate.name],
+                records=remote,
+                threads=plan.threads,
+                golden=launch == 0 and candidate.artifact.manifest.format != "torch",
+                predict=plan.predict and launch == 0,
+                samples=plan.samples,
+                lengths=_engine_lengths(candidate.artifact, plan.lengths),
+                seed=launch,
+            )
+            gathered[candidate.name].take(_launch(device, job, folder))
+        progress.step(f"measure on {device.name}", total, total)
+    after = device.facts()
+    return [
+        _measurement(c, device.name, gathered[c.name], plan, records, task, before[c.name], after)
+        for c in candidates
+    ]
+
+
+def _launch(device: Device, job: Job, folder: Path) -> list[dict[str, Any]]:
+    """Run one job, and return its events."""
+    job_file, output_file = folder / "job.json", folder / "output.jsonl"
+    job_file.write_text(job.to_json(), "utf-8")
+    output_file.unlink(missing_ok=True)
+    device.run(device.put(job_file, "job.json"), str(output_file), timeout=LAUNCH_TIMEOUT)
+    events = [json.loads(line) for line in output_file.read_text("utf-8").splitlines()]
+    for event in events:
+        if event["event"] == "error":
+            kind: type[EdgebertError] = getattr(errors, event["kind"], DeviceError)
+            raise kind(f"{device.name}: {event['message']}", event["hint"])
+    if not events or events[-1]["event"] != "done":
+        raise DeviceError(f"{device.name}: the worker stopped early", "run the command again")
+    return events
+
+
+def _engine_lengths(artifact: Artifact, wanted: Sequence[int]) -> tuple[int, ...]:
+    """Those of the wanted lengths that the model can run at."""
+    manifest = artifact.manifest
+    possible = manifest.lengths or wanted
+    return tuple(n for n in wanted if n in possible and n <= manifest.max_length)
+
+
+def _measurement(
+    candidate: Candidate,
+    device: str,
+    launches: _Launches,
+    plan: Plan,
+    records: Sequence[Record],
+    task_name: str,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+) -> Measurement:
+    artifact, manifest = candidate.artifact, candidate.artifact.manifest
+    task = tasks.get(task_name)
+    scored = None
+    if launches.outputs and all(task.target in record for record in records):
+        outputs = {name: np.concatenate(rows) for name, rows in launches.outputs.items()}
+        scored = task.score(outputs, records, manifest.labels)
+    return Measurement(
+        name=candidate.name,
+        role=candidate.role,
+        device=device,
+        artifact_id=artifact.artifact_id,
+        format=manifest.format,
+        precision=manifest.precision,
+        parameters=manifest.parameters,
+        model_bytes=artifact.model_bytes,
+        folder_bytes=artifact.folder_bytes,
+        threads=plan.threads,
+        engine=launches.loaded[0]["engine"],
+        settings=launches.loaded[0]["settings"],
+        golden=launches.golden,
+        latency_ms=launches.latency,
+        engine_ms=launches.engine,
+        cold_start_ms=[e["cold_start_ms"] for e in launches.loaded if e["cold_start_ms"] is not None],
+        load_ms=[event["load_ms"] for event in launches.loaded],
+        peak_rss_bytes=launches.rss,
+        facts_before=before,
+        facts_after=after,
+        metric=scored.metric if scored else None,
+        correct=scored.correct.tolist() if scored else None,
+        answers=scored.answers.tolist() if scored else None,
+        invalid=_why_invalid(launches.latency),
+    )
+
+
+def _why_invalid(launches: Sequence[Sequence[float]]) -> list[str]:
+    """Why the times must not be used, in words; empty when they may."""
+    if launches and measure.drifted(launches):
+        share = median(measure.drift(samples) for samples in launches)
+        return [f"the machine slowed down while measuring (last quarter {share:+.0%} against the first)"]
+    return []
+
+
+def _write_records(records: Sequence[Record], path: Path) -> Path:
+    with path.open("w", encoding="utf-8") as handle:
+        for record in records:
+            handle.write(json.dumps(dict(record), ensure_ascii=False) + "\n")
+    return path

@@ -1,0 +1,250 @@
+"""The command line: one function a verb. Results go to stdout, progress and errors to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgebert import __version__, cli_output
+from edgebert.cli_output import Group, Verb
+from edgebert.errors import UsageError
+
+FOLDER = click.Path(path_type=Path)
+Options = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON value, for programs.")
+on_device = click.option("--device", default="local", show_default=True, help="local or local:PYTHON.")
+
+
+def columns(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say where text and label stand in a data file."""
+    command = click.option("--label", default="label", show_default=True, help="Column of the label.")(
+        command
+    )
+    return click.option("--text", default="text", show_default=True, help="Column of the text.")(command)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="edgebert")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """A fine-tuned BERT in, INT8 artifacts out, each proven on the device it is for."""
+
+
+@main.command(cls=Verb, example="edgebert demo --out build/demo")
+@click.option("--out", type=FOLDER, help="Folder for everything that comes out.  [default: build/intents]")
+@as_json
+def demo(out: Path | None, as_json: bool) -> None:
+    """Run the whole flow on the example that ships with edgebert: about five minutes on two cores."""
+    from importlib.resources import as_file, files
+
+    with as_file(files("edgebert.examples") / "intents") as folder:
+        cli_output.run(folder / "recipe.yaml", out or Path("build/intents"), as_json=as_json)
+
+
+@main.command(cls=Verb, example="edgebert init text-classification -o intents.yaml")
+@click.argument("task")
+@click.option("-o", "--output", type=FOLDER, help="File to write.  [default: stdout]")
+def init(task: str, output: Path | None) -> None:
+    """Write a commented recipe to start from."""
+    from edgebert.templates import template
+
+    text = template(task)
+    if output is None:
+        click.echo(text, nl=False)
+    elif output.exists():
+        raise UsageError(f"{output} exists", "give another name; edgebert does not overwrite recipes")
+    else:
+        output.write_text(text, "utf-8")
+        click.echo(f"wrote {output}: fill in the paths, then: edgebert run {output}", err=True)
+
+
+@main.command(cls=Verb, example="edgebert run intents.yaml --out build/intents --device local")
+@click.argument("recipe", type=FOLDER)
+@click.option("--out", type=FOLDER, help="Folder for everything that comes out.  [default: build/NAME]")
+@click.option("--until", help="Last stage to run: teacher, student, export, measure or report.")
+@click.option("--device", "devices", multiple=True, help="Instead of the recipe's devices; may be repeated.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done and what it would cost; do nothing.")
+@click.option("--strict", is_flag=True, help="Let a verdict of unknown fail as well.")
+@as_json
+def run(
+    recipe: Path, out: Path | None, until: str | None, devices: tuple[str, ...], dry_run: bool, strict: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Run a recipe from the teacher to the report, or what is left of it.
+
+    What is done is kept: a run that was ended goes on where it was. Exit code 1 when a gate fails.
+    """
+    if dry_run:
+        from edgebert.dryrun import dry_run as plan
+
+        click.echo(plan(recipe, out, devices))
+        return
+    cli_output.run(recipe, out, until=until or "report", devices=devices, strict=strict, as_json=as_json)
+
+
+@main.command(
+    cls=Verb, example="edgebert export models/intents --format tflite --precision int8 -o build/tflite-int8"
+)
+@click.argument("model", type=FOLDER)
+@click.option("--format", "format", required=True, help="onnx, openvino or tflite.")
+@click.option("--precision", required=True, help="fp32, int8 or (tflite) int8-legacy.")
+@click.option("--calibrate", type=FOLDER, help="Real texts (JSONL, CSV, TSV, or one a line in .txt).")
+@click.option("--lengths", default="16,32,64,128", show_default=True, help="Sequence lengths in tokens.")
+@click.option("--task", default="text-classification", show_default=True, help="What the model does.")
+@click.option("-o", "--output", type=FOLDER, required=True, help="The artifact's folder.")
+@columns
+def export(
+    model: Path, format: str, precision: str, calibrate: Path | None, lengths: str, task: str, output: Path,
+    text: str, label: str,
+) -> None:  # fmt: skip
+    """Export an existing fine-tuned model, as it is, without distillation.
+
+    The artifact is compared with the model in torch on the calibration texts before it is written; a conversion
+    that loses too much is refused.
+    """
+    from edgebert.single import export_model
+
+    cli_output.exported(
+        export_model(
+            model, format=format, precision=precision, calibrate=calibrate, columns={"text": text, "label": label},
+            lengths=cli_output.numbers("--lengths", lengths), task=task, output=output,
+        )
+    )  # fmt: skip
+
+
+@main.command(cls=Verb, example='edgebert predict build/intents/artifacts/onnx-int8 "wake me at seven"')
+@click.argument("artifact", type=FOLDER)
+@click.argument("texts", nargs=-1, metavar="[TEXT]...")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the engine.")
+@as_json
+def predict(artifact: Path, texts: tuple[str, ...], threads: int, as_json: bool) -> None:
+    """Answer texts, given as arguments or one a line on stdin.
+
+    Prints label, probability and text, tab-separated; with --json one JSON object a line.
+    """
+    from edgebert import load
+
+    with load(artifact, threads=threads) as model:
+        for text in texts or cli_output.lines_of_stdin():
+            prediction = model.predict(text)
+            if as_json:
+                click.echo(json.dumps({"text": text} | prediction.to_json(), ensure_ascii=False))
+            else:
+                click.echo(f"{prediction.label}\t{prediction.score:.4f}\t{text}")
+
+
+@main.command(
+    cls=Verb, example="edgebert check build/intents/artifacts/onnx-int8 --data test.jsonl --label intent"
+)
+@click.argument("artifact", type=FOLDER)
+@click.option("--data", type=FOLDER, required=True, help="Labelled texts (JSONL, CSV or TSV).")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the engine.")
+@click.option("--launches", type=click.IntRange(min=1), default=5, show_default=True, help="Fresh processes.")
+@click.option("--samples", type=click.IntRange(min=1), default=200, show_default=True, help="Per launch.")
+@columns
+@on_device
+@as_json
+def check(
+    artifact: Path, data: Path, threads: int, launches: int, samples: int, text: str, label: str, device: str,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Measure accuracy, latency, memory and size of an artifact on a device."""
+    from edgebert.single import check_artifact
+
+    result = check_artifact(
+        artifact, data, columns={"text": text, "label": label}, device=device, threads=threads,
+        launches=launches, samples=samples, progress=cli_output.progress(),
+    )  # fmt: skip
+    cli_output.result(result, as_json=as_json)
+
+
+@main.command(cls=Verb, example="edgebert bench build/intents/artifacts/* --lengths 16,32 --threads 1,2")
+@click.argument("artifacts", type=FOLDER, nargs=-1, required=True)
+@click.option("--lengths", default="16,32,64,128", show_default=True, help="Sequence lengths in tokens.")
+@click.option("--threads", default="1", show_default=True, help="Engine threads, several by commas.")
+@click.option("--launches", type=click.IntRange(min=1), default=5, show_default=True, help="Fresh processes.")
+@on_device
+@as_json
+def bench(
+    artifacts: tuple[Path, ...], lengths: str, threads: str, launches: int, device: str, as_json: bool
+) -> None:
+    """Time the engine alone, without tokenization, at fixed sequence lengths; artifacts take turns."""
+    from edgebert.single import bench_artifacts
+
+    rows = bench_artifacts(
+        artifacts, device=device, lengths=cli_output.numbers("--lengths", lengths), launches=launches,
+        threads=cli_output.numbers("--threads", threads), progress=cli_output.progress(),
+    )  # fmt: skip
+    cli_output.bench(rows, as_json=as_json)
+
+
+@main.command(cls=Verb, example="edgebert verify build/intents/artifacts/openvino-int8")
+@click.argument("artifact", type=FOLDER)
+@as_json
+def verify(artifact: Path, as_json: bool) -> None:
+    """Check an artifact: checksums, manifest, and its golden answers in this machine's engine."""
+    from edgebert.single import verify_artifact
+
+    cli_output.verified(verify_artifact(artifact), as_json=as_json)
+
+
+@main.command(cls=Verb, example="edgebert report build/monday build/tuesday -o build/comparison")
+@click.argument("runs", type=FOLDER, nargs=-1, required=True, metavar="RUN...")
+@click.option("-o", "--output", type=FOLDER, help="Folder for the report.  [default: the run's own, or .]")
+@as_json
+def report(runs: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
+    """Write the report of one run again, or one that compares several."""
+    from edgebert.report import compare, read_report, write_report
+
+    names = [run.name if len({r.name for r in runs}) == len(runs) else str(run) for run in runs]
+    written = compare([read_report(run) for run in runs], names)
+    for path in write_report(written, output or (runs[0] if len(runs) == 1 else Path())):
+        click.echo(f"wrote {path}", err=True)
+    cli_output.report(written, as_json=as_json)
+
+
+@main.command(cls=Verb, example="edgebert devices")
+@as_json
+def devices(as_json: bool) -> None:
+    """List the devices that can be used from here, with their facts."""
+    from edgebert.doctor import list_devices
+
+    cli_output.facts(list_devices(), as_json=as_json)
+
+
+@main.command(cls=Verb, example="edgebert doctor local")
+@click.argument("device", default="local")
+@as_json
+def doctor(device: str, as_json: bool) -> None:
+    """Say what is missing on a device, and how to mend it."""
+    from edgebert.doctor import examine
+
+    sys.exit(cli_output.diagnosis(examine(device), as_json=as_json))
+
+
+@main.command(cls=Verb, example="edgebert schema recipe > recipe.schema.json")
+@click.argument("what", type=click.Choice(["recipe", "manifest", "report"]))
+def schema(what: str) -> None:
+    """Print the JSON Schema of recipes, manifests or reports."""
+    from edgebert.schemas import schema_of
+
+    click.echo(json.dumps(schema_of(what), indent=2, ensure_ascii=False))
+
+
+@main.command(cls=Verb, example="edgebert serve build/intents/artifacts/onnx-int8")
+@click.argument("artifact", type=FOLDER)
+def serve(artifact: Path) -> None:
+    """Serve an artifact over HTTP (not there yet)."""
+    raise UsageError(
+        "edgebert serve is not there yet", "load the artifact in your own service: edgebert.load(...)"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""The flow: recipe ─► teacher ─► student ─► artifacts ─► device runs ─► report.
+
+`run` is the whole of it. Each stage is skipped when its result is there (see `edgebert.stages`), so that a run
+that was ended at any point goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgebert import steps
+from edgebert.errors import UsageError
+from edgebert.progress import SILENT, Progress
+from edgebert.recipe import load_recipe
+from edgebert.stages import Store
+
+if TYPE_CHECKING:
+    from edgebert.report import Report
+
+STAGES = ("teacher", "student", "export", "measure", "report")
+
+
+def run(
+    recipe: Path,
+    *,
+    out: Path | None = None,
+    until: str = "report",
+    devices: Sequence[str] = (),
+    progress: Progress = SILENT,
+) -> Report | None:
+    """Run a recipe, or what is left of it; None when it ends before the report.
+
+    Args:
+        recipe: its file.
+        out: the folder for everything that comes out; `build/<recipe's name>` by default.
+        until: the last stage to run, one of `STAGES`.
+        devices: instead of the recipe's.
+        progress: told how far it is.
+
+    Raises:
+        EdgebertError: whatever is wrong, with how to mend it; what was finished stays finished.
+    """
+    if until not in STAGES:
+        raise UsageError(f"there is no stage {until!r}", f"one of: {', '.join(STAGES)}")
+    plan = load_recipe(recipe)
+    with Store(out or default_out(recipe), progress) as store:
+        splits = steps.read_splits(plan)
+        teacher = steps.teach(plan, splits, store)
+        if until == "teacher":
+            return None
+        student = steps.compress(plan, splits, teacher, store)
+        if until == "student":
+            return None
+        made = steps.export(plan, splits, teacher, student, store)
+        if until == "export":
+            return None
+        measured = steps.measure(plan, splits, made, devices or plan.devices, store)
+        if until == "measure":
+            return None
+        return steps.report(plan, made, measured, store)
+
+
+def default_out(recipe: Path) -> Path:
+    """Where a run goes when nobody says: `build/` and the recipe's name, or its folder's for `recipe.yaml`."""
+    stem = recipe.resolve().parent.name if recipe.stem == "recipe" else recipe.stem
+    return Path("build") / stem

@@ -1,0 +1,220 @@
+"""The sections of a recipe: frozen, validated, with the defaults that a sensible engineer would choose.
+
+The `description` of each key is what `edgebert schema recipe` and the documentation say about it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+
+from edgebert.recipe_checks import FORMATS, Device, Encoding, Losses, ascending, format_of, kind_of
+from edgebert.recipe_problems import LIST, MAPPING, NOTHING, NUMBER, TEXT
+
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(min_length=1)]
+Layers = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, strict=False)]
+Limit = Annotated[
+    Annotated[Positive, Tag(NUMBER)] | Annotated[dict[Device, Positive], Tag(MAPPING)],
+    Discriminator(kind_of(NUMBER, MAPPING)),
+]
+
+
+class Spec(BaseModel):
+    """A mapping of a recipe: frozen, unknown keys refused, no silent conversion of types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class SplitSpec(Spec):
+    """One file of examples, and which of its columns play which role."""
+
+    path: Name = Field(description="the file, relative to the recipe's folder")
+    text: Name = Field(default="text", description="the column (CSV, TSV) or key (JSONL) that holds the text")
+    label: Name = Field(default="label", description="the column or key that holds the label")
+    format: Literal["jsonl", "csv", "tsv"] | None = Field(
+        default=None, description="how the file is written; default: what its suffix says"
+    )
+    encoding: Encoding = Field(default="utf-8", description="the character encoding of the file")
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Role -> column."""
+        return {"text": self.text, "label": self.label}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SplitSpec:
+        if self.text == self.label:
+            raise ValueError(f"text and label cannot both be the column {self.text!r}")
+        if format_of(self) is None:
+            suffix = Path(self.path).suffix
+            told = (
+                f"the suffix {suffix!r} of {self.path!r}" if suffix else f"{self.path!r}, without a suffix,"
+            )
+            raise ValueError(
+                f"{told} does not say how the file is written", f"add format: {' | '.join(FORMATS)}"
+            )
+        return self
+
+
+class DataSpec(Spec):
+    """The examples: train to learn from, validation to watch, test to judge."""
+
+    train: SplitSpec = Field(description="examples to train the teacher and the student on")
+    validation: SplitSpec | None = Field(
+        default=None, description="examples to watch; default: 10 % of train, by the seed"
+    )
+    test: SplitSpec = Field(description="examples that judge every model; never trained on")
+
+    def splits(self) -> dict[str, SplitSpec]:
+        """The splits that have a file, by name."""
+        named = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in named.items() if split is not None}
+
+
+class ScratchSpec(Spec):
+    """The shape of a BERT that starts from random weights."""
+
+    layers: Count = Field(default=4, description="encoder layers")
+    hidden_size: Count = Field(default=128, description="width; a multiple of heads")
+    heads: Count = Field(default=4, description="attention heads")
+    intermediate_size: Count = Field(default=512, description="width of the feed-forward layers")
+    vocabulary: int = Field(
+        default=4000, ge=200, description="word pieces of the tokenizer that is trained on the train split"
+    )
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> ScratchSpec:
+        if self.hidden_size % self.heads:
+            raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of heads {self.heads}")
+        return self
+
+
+class _Training(Spec):
+    batch_size: Count = Field(default=32, description="examples per step")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="decides order, noise and initial weights")
+    warmup: Fraction = Field(default=0.1, description="share of the steps in which the learning rate rises")
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW weight decay")
+    max_steps: Count | None = Field(
+        default=None, description="stop after so many steps; default: when the epochs are done"
+    )
+
+
+class FineTuneSpec(_Training):
+    """A teacher made here: from a body (`base`), or from nothing (`scratch`)."""
+
+    base: Name | None = Field(
+        default=None, description="a Hugging Face folder or hub id with the body to fine-tune"
+    )
+    scratch: ScratchSpec | None = Field(default=None, description="the shape of a new BERT; instead of base")
+    epochs: Count = Field(
+        default=4, description="passes over the train split; with scratch the default is 20"
+    )
+    lr: Positive = Field(default=1e-4, description="peak learning rate; with scratch the default is 0.001")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _scratch_defaults(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("scratch") is not None:
+            return {"epochs": 20, "lr": 1e-3, **values}
+        return values
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> FineTuneSpec:
+        if (self.base is None) == (self.scratch is None):
+            raise ValueError(
+                "needs either base or scratch", "base: FOLDER_OR_HUB_ID, or scratch: {layers: 4, …}"
+            )
+        return self
+
+
+class StudentSpec(Spec):
+    """What of the teacher the student keeps."""
+
+    layers: Annotated[
+        Annotated[Count, Tag(NUMBER)]
+        | Annotated[Layers, Tag(LIST)]
+        | Annotated[Literal["half"], Tag(TEXT)]
+        | Annotated[None, Tag(NOTHING)],
+        Discriminator(kind_of(NUMBER, LIST, TEXT, NOTHING)),
+    ] = Field(
+        default="half",
+        description="how many of the teacher's layers to keep, or which ones (from 0); "
+        "'half' keeps every other, null all of them",
+    )
+    vocabulary: Literal["prune", "keep"] = Field(
+        default="prune", description="prune: keep only the word pieces that the task's text needs"
+    )
+
+    @field_validator("layers")
+    @classmethod
+    def _ascending(cls, value: Any) -> Any:
+        return ascending(value, "layers") if isinstance(value, tuple) else value
+
+
+class DistillSpec(_Training):
+    """How the student learns from the teacher."""
+
+    epochs: int = Field(
+        default=4, ge=0, description="passes over the train split; 0 leaves the student as it is cut out"
+    )
+    losses: Losses = Field(
+        default={"logits": 1.0, "hidden": 1.0},
+        description="weight of each loss: logits (temperature-scaled KL), hidden (hidden states), "
+        "label (cross-entropy); a loss that is not named is not used",
+    )
+    temperature: Positive = Field(default=2.0, description="softens the teacher's answers in the logits loss")
+    lr: Positive = Field(default=3e-4, description="peak learning rate")
+    noise: Fraction = Field(
+        default=0.1, description="share of word pieces replaced at random in the training text"
+    )
+
+
+class MeasureSpec(Spec):
+    """How often to measure."""
+
+    launches: Count = Field(default=5, description="fresh processes per artifact and device")
+    samples: Count = Field(default=200, description="latency samples per launch")
+    threads: Count = Field(default=1, description="threads of the engine")
+
+
+class GateSpec(Spec):
+    """What an artifact must reach to pass; a limit of null is no limit."""
+
+    max_metric_drop: float | None = Field(
+        default=1.0, ge=0, description="points that the artifact may lose to the teacher"
+    )
+    min_metric: Fraction | None = Field(default=None, description="least metric, as a fraction: 0.9 for 90 %")
+    min_agreement: Fraction | None = Field(
+        default=None, description="least share of answers equal to the student's"
+    )
+    max_size_mb: Positive | None = Field(default=None, description="largest model file, in 10^6 bytes")
+    max_p50_ms: Limit | None = Field(default=None, description="median latency, for all devices or by device")
+    max_p90_ms: Limit | None = Field(
+        default=None, description="latency that 90 % of the answers keep, likewise"
+    )
+    max_p95_ms: Limit | None = Field(
+        default=None, description="latency that 95 % of the answers keep, likewise"
+    )
+    max_p99_ms: Limit | None = Field(
+        default=None, description="latency that 99 % of the answers keep, likewise"
+    )
+    max_rss_mb: Positive | None = Field(
+        default=None, description="peak resident memory of the process, in 10^6 bytes"
+    )
+    max_cold_start_ms: Positive | None = Field(default=None, description="process start to first answer")
+
+    def limits(self, device: str) -> dict[str, float]:
+        """The limits that hold on `device`, by gate name; limits for other devices are left out."""
+        found: dict[str, float] = {}
+        for name in type(self).model_fields:
+            limit = getattr(self, name)
+            if isinstance(limit, dict):
+                limit = limit.get(device)
+            if limit is not None:
+                found[name] = limit
+        return found

@@ -1,0 +1,38 @@
+"""A report as a table in the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgebert.report.model import Report
+from edgebert.report.view import row
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_VERDICT = {"pass": ("pass", "green"), "fail": ("fail", "bold red"), "unknown": ("unknown", "yellow")}
+
+
+def summary_table(report: Report) -> Table:
+    """One line for each model and device; names are shown as they are, never read as markup."""
+    from rich.table import Table
+    from rich.text import Text
+
+    several = len(report.devices) > 1
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    metric = next((result.metric.name for result in report.results if result.metric), "metric")
+    table.add_column("model", no_wrap=True)
+    if several:
+        table.add_column("device")
+    for heading in (metric, "drop", "p50", "p90", "faster", "size", "smaller"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    for result in report.results:
+        line = row(result, report.results)
+        word, style = _VERDICT[result.verdict] if result.role == "artifact" else ("", "")
+        doubts = [mark.partition(":")[0] for mark in line.marks]
+        verdict = Text.assemble((word, style), *([(f" ({', '.join(doubts)})", "dim")] if doubts else []))
+        figures = (line.metric, line.drop, line.p50, line.p90, line.faster, line.size, line.smaller)
+        place = [Text(result.device)] if several else []
+        table.add_row(Text(result.name), *place, *map(Text, figures), verdict)
+    return table

@@ -1,0 +1,99 @@
+"""Putting a report together, and writing its three forms."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgebert.gate import judged, overall, unmatched_devices
+from edgebert.report.model import REPORT, SCHEMA_VERSION, LineageStep, Report, Result, best_of
+from edgebert.report.render_html import render_html
+from edgebert.report.render_markdown import render_markdown
+
+
+def assemble(
+    results: Sequence[Result],
+    *,
+    task: str,
+    recipe: Mapping[str, Any],
+    gates: Mapping[str, Any],
+    lineage: Sequence[LineageStep] = (),
+    notes: Sequence[str] = (),
+    created: str | None = None,
+) -> Report:
+    """Judge the results and make the report of them.
+
+    Args:
+        results: teacher and student first; their verdicts are set here.
+        task: name of the task.
+        recipe: as JSON values, defaults filled in.
+        gates: gate -> limit; None and absent both mean no limit.
+        lineage: teacher, student, artifacts.
+        notes: what a reader should know.
+        created: ISO 8601, only when the time shall be in the report.
+    """
+    from edgebert import __version__
+
+    given = {name: limit for name, limit in gates.items() if limit is not None}
+    done = judged(results, given)
+    lost = unmatched_devices(results, given)
+    return Report(
+        schema_version=SCHEMA_VERSION,
+        edgebert=__version__,
+        recipe=recipe,
+        task=task,
+        results=done,
+        gates=given,
+        verdict=overall(done),
+        notes=(*notes, *(f"A gate names the device {device}, on which nothing was measured." for device in lost)),
+        lineage=tuple(lineage),
+        best=best_of(done),
+        created=created,
+    )
+
+
+def write_report(report: Report, folder: Path) -> list[Path]:
+    """Write `report.json`, `report.md` and `report.html`, each at once or not at all.
+
+    Args:
+        report: what to write.
+        folder: made when it is not there; files of those names are replaced.
+
+    Returns:
+        The three paths, in that order.
+
+    Raises:
+        DataError: the report holds what JSON cannot (a figure that is not finite, a field of a wrong type).
+        MissingExtra: jinja2 or matplotlib is not installed.
+    """
+    # All are rendered before the first is written, and the JSON is read back: what we write, we can read.
+    value = report.to_json()
+    Report.from_json(value)
+    texts = {
+        REPORT: json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        "report.md": render_markdown(report),
+        "report.html": render_html(report),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    return [_write(folder / name, text) for name, text in texts.items()]
+
+
+def _write(path: Path, text: str) -> Path:
+    """Replace a file by a synced temporary one beside it."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as handle:
+            # A lone surrogate (a file name in another encoding) becomes a question mark, not a crash at the end.
+            handle.write(text.encode("utf-8", errors="replace"))
+            handle.flush()
+            os.fsync(handle.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path

@@ -1,0 +1,198 @@
+"""What the verbs do for one artifact or model, without a recipe: export, check, bench, verify."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import quantiles
+from typing import TYPE_CHECKING, Any
+
+from edgebert import artifact as artifacts
+from edgebert import data
+from edgebert.artifact import Artifact
+from edgebert.check import Candidate, Plan, connected, measure_all
+from edgebert.errors import ArtifactError, DataError, UsageError
+from edgebert.progress import Progress
+from edgebert.tasks import Record
+
+if TYPE_CHECKING:
+    from edgebert.report import Result
+
+
+def export_model(
+    model: Path,
+    *,
+    format: str,
+    precision: str,
+    calibrate: Path | None,
+    columns: Mapping[str, str],
+    lengths: Sequence[int],
+    task: str,
+    output: Path,
+) -> Artifact:
+    """Export a fine-tuned model as it is.
+
+    Args:
+        model: a Hugging Face folder.
+        format: of the exporter registry.
+        precision: one that the exporter knows.
+        calibrate: real texts, labelled or not; `.txt` holds one a line.
+        columns: role -> column of that file.
+        lengths: sequence lengths in tokens; the largest is where texts are cut.
+        task: of the task registry.
+        output: the artifact's folder; it must not exist, or hold an artifact, which is replaced.
+
+    Raises:
+        DataError: the model or the calibration text cannot be used.
+        ExportError: the conversion failed, or lost too much.
+    """
+    from edgebert import exporting, teacher
+
+    if output.exists() and not (output / artifacts.MANIFEST).is_file() and any(output.iterdir()):
+        raise UsageError(f"{output} is not empty and holds no artifact", "give a new folder")
+    if list(lengths) != sorted(lengths):
+        raise UsageError(f"--lengths {','.join(map(str, lengths))} must ascend", "such as 16,32,64,128")
+    found = teacher.inspect(teacher.resolve(str(model), Path()), name=model.name)
+    source = {
+        "name": found.name,
+        "role": "teacher",
+        "hash": found.content_hash,
+        "parameters": found.parameters,
+    }
+    with tempfile.TemporaryDirectory(prefix="edgebert-export-") as scratch:
+        records = None
+        if calibrate is not None:
+            records = Path(scratch) / "calibration.jsonl"
+            lines = [json.dumps(record, ensure_ascii=False) for record in _calibration(calibrate, columns)]
+            records.write_text("\n".join(lines) + "\n", "utf-8")
+        return exporting.export_artifact(
+            found.path, task=task, format=format, precision=precision, lengths=tuple(lengths), calibration=records,
+            target=output, lineage=(source,), licence=found.licence, log=Path(scratch) / "export.log",
+        )  # fmt: skip
+
+
+def _calibration(path: Path, columns: Mapping[str, str]) -> list[Record]:
+    """Up to 300 records, spread over the file; labels are used when the file has them."""
+    if path.suffix == ".txt":
+        records: list[Record] = [{"text": text} for text in data.read_texts(path)]
+    else:
+        try:
+            records = list(data.read_records(path, columns))
+        except DataError as error:
+            if repr(columns["label"]) not in error.message:
+                raise
+            records = [{"text": text} for text in data.read_texts(path, column=columns["text"])]
+    if not records:
+        raise DataError(f"{path} has no text to calibrate with", "give a file of real texts")
+    return [
+        {key: value for key, value in record.items() if key != "line"}
+        for record in records[:: max(1, len(records) // 300)][:300]
+    ]
+
+
+def check_artifact(
+    path: Path,
+    file: Path,
+    *,
+    columns: Mapping[str, str],
+    device: str,
+    threads: int,
+    launches: int,
+    samples: int,
+    progress: Progress,
+) -> Result:
+    """Accuracy and latency of one artifact on one device, over the labelled records of `file`.
+
+    Raises:
+        ArtifactError: damaged, or other answers than its golden ones.
+        DataError: the records cannot be used, or have labels that the artifact does not know.
+        DeviceError: the device cannot do it.
+    """
+    from edgebert.results import results_of
+
+    artifact = artifacts.load(path)
+    records = list(data.read_records(file, columns))
+    if not records:
+        raise DataError(f"{file} is empty", "give labelled texts")
+    data.check_labels(records, artifact.manifest.labels, file)
+    lengths = artifact.manifest.lengths or tuple(
+        n for n in (16, 32, 64, 128) if n <= artifact.manifest.max_length
+    )
+    plan = Plan(launches, samples, threads, lengths)
+    with connected(device) as connection:
+        candidate = Candidate(path.name, "artifact", artifact)
+        measured = measure_all([candidate], connection, records, artifact.manifest.task, plan, progress)
+    return results_of(measured)[0]
+
+
+def bench_artifacts(
+    paths: Sequence[Path],
+    *,
+    device: str,
+    lengths: Sequence[int],
+    threads: Sequence[int],
+    launches: int,
+    progress: Progress,
+) -> list[dict[str, Any]]:
+    """Engine times of several artifacts, taking turns; p50 and p90 in milliseconds by sequence length.
+
+    Raises:
+        ArtifactError, DeviceError: as `check_artifact`.
+    """
+    loaded = [artifacts.load(path) for path in paths]
+    names = [path.name if len({p.name for p in paths}) == len(paths) else str(path) for path in paths]
+    rows = []
+    with connected(device) as connection:
+        for count in threads:
+            plan = Plan(launches, samples=0, threads=count, lengths=tuple(lengths), predict=False)
+            candidates = [Candidate(n, "artifact", a) for n, a in zip(names, loaded, strict=True)]
+            records = [{"text": text} for text in loaded[0].golden()["texts"]]
+            for found in measure_all(
+                candidates, connection, records, loaded[0].manifest.task, plan, progress
+            ):
+                times = {length: _quantiles(runs) for length, runs in found.engine_ms.items()}
+                rows.append(
+                    {
+                        "name": found.name, "device": device, "threads": count, "engine": found.engine,
+                        "engine_ms": times, "emulated": bool(found.facts_before.get("emulated")),
+                        "facts": dict(found.facts_before),
+                    }
+                )  # fmt: skip
+    return rows
+
+
+def _quantiles(launches: Sequence[Sequence[float]]) -> dict[str, float | int]:
+    values = [value for launch in launches for value in launch]
+    deciles = quantiles(values, n=10, method="inclusive")
+    return {"p50": deciles[4], "p90": deciles[8], "n": len(values)}
+
+
+def verify_artifact(path: Path) -> dict[str, Any]:
+    """Checksums, manifest and golden answers of one artifact, in this machine's engine.
+
+    Raises:
+        ArtifactError: any of them is wrong.
+    """
+    from edgebert import golden
+    from edgebert.model import Model
+
+    with Model.load(path) as model:
+        found = golden.check(model.artifact, model.runtime, model.tokenizer)
+        if not found.ok:
+            raise ArtifactError(
+                f"{path}: golden answers differ in {model.runtime.engine}: {found.details}",
+                "do not use this artifact with this engine: export it again, or install another engine version",
+            )
+        manifest = model.artifact.manifest
+        return {
+            "artifact": str(path),
+            "artifact_id": model.artifact.artifact_id,
+            "name": manifest.name,
+            "task": manifest.task,
+            "labels": len(manifest.labels),
+            "files": f"{len(manifest.files)} as listed, {model.artifact.folder_bytes:,} bytes",
+            "engine": model.runtime.engine,
+            "golden": f"equal (largest difference {found.max_error:.2g}, tolerance {found.tolerance:.2g})",
+        }

@@ -1,0 +1,199 @@
+"""What runs on a device: `python -m edgebert.worker JOB OUTPUT`.
+
+Reads a job (JSON), loads the artifact through the registry, and writes what it sees as JSON lines, each
+flushed when it is complete, so that a cut line loses nothing that was measured. It judges nothing: metrics,
+intervals and verdicts are made on the host from these raw outputs and samples.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from edgebert import golden, measure
+from edgebert.errors import ArtifactError, EdgebertError
+from edgebert.model import Model
+from edgebert.tasks import Record
+
+#: Set by whoever starts the worker: nanoseconds since the epoch, for the cold start.
+SPAWNED = "EDGEBERT_SPAWNED_NS"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One launch of one artifact.
+
+    Args:
+        artifact: its folder on the device.
+        records: a JSON-lines file of records on the device; they are measured and answered.
+        threads: of the engine.
+        golden: run the golden answers first, and refuse a runtime that computes something else.
+        predict: answer all records and send the outputs.
+        samples: latency samples (text in, answer out) over records drawn with `seed`; 0 for none.
+        lengths: sequence lengths at which the engine alone is timed.
+        engine_samples: at each of them.
+        seed: another for each launch, so that launches see other records.
+    """
+
+    artifact: str
+    records: str
+    threads: int = 1
+    golden: bool = True
+    predict: bool = False
+    samples: int = 0
+    lengths: tuple[int, ...] = ()
+    engine_samples: int = 50
+    seed: int = 0
+
+    def to_json(self) -> str:
+        """As a job file."""
+        return json.dumps(asdict(self))
+
+
+@dataclass
+class Output:
+    """Writes events, one JSON line each."""
+
+    handle: TextIO
+    started: float = field(default_factory=time.monotonic)
+
+    def event(self, name: str, **facts: Any) -> None:
+        """One complete line, flushed."""
+        self.handle.write(json.dumps({"event": name, **facts}) + "\n")
+        self.handle.flush()
+
+
+def run(job: Job, output: Output) -> None:
+    """The whole launch, in the order in which a fresh process shows its costs.
+
+    Raises:
+        EdgebertError: the artifact is damaged, its engine is missing, or its golden answers differ.
+    """
+    records = list(read_records(Path(job.records)))
+    start = time.perf_counter_ns()
+    model = Model.load(Path(job.artifact), threads=job.threads)
+    loaded = (time.perf_counter_ns() - start) / 1e6
+    model.predict_record(records[0])
+    spawned = os.environ.get(SPAWNED)
+    cold = (time.time_ns() - int(spawned)) / 1e6 if spawned else None
+    output.event(
+        "loaded",
+        artifact_id=model.artifact.artifact_id,
+        engine=model.runtime.engine,
+        settings=dict(model.runtime.settings),
+        load_ms=loaded,
+        cold_start_ms=cold,
+        python=sys.version.split()[0],
+    )
+    if job.golden:
+        _check_golden(model, output)
+    if job.samples:
+        _latency(model, records, job, output)
+    # Peak memory of serving real texts: read before the fixed-length runs, which may be longer than any text.
+    output.event("memory", peak_rss_bytes=measure.peak_rss_bytes())
+    for length in job.lengths:
+        _engine(model, length, job.engine_samples, output)
+    if job.predict:
+        _predict(model, records, output)
+    model.close()
+    output.event("done")
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """The records of a JSON-lines file that the host wrote."""
+    with path.open(encoding="utf-8") as handle:
+        for line in handle:
+            yield json.loads(line)
+
+
+def _check_golden(model: Model, output: Output) -> None:
+    found = golden.check(model.artifact, model.runtime, model.tokenizer)
+    output.event("golden", ok=found.ok, max_error=found.max_error, tolerance=found.tolerance)
+    if not found.ok:
+        raise ArtifactError(
+            f"{model.artifact.manifest.name} answers otherwise here than where it was made: {found.details}",
+            f"{model.runtime.engine} computes it wrongly: use another engine version or precision "
+            "(tflite-int8-legacy for tflite-runtime 2.14)",
+        )
+
+
+def _latency(model: Model, records: list[Record], job: Job, output: Output) -> None:
+    """Text in, answer out, batch 1, on real records drawn at random."""
+    draw = random.Random(job.seed)
+    chosen = [records[draw.randrange(len(records))] for _ in range(job.samples)]
+    warm = measure.warm_up(lambda number: model.predict_record(chosen[number % len(chosen)]))
+    samples = []
+    for record in chosen:
+        start = time.perf_counter_ns()
+        model.predict_record(record)
+        samples.append((time.perf_counter_ns() - start) / 1e6)
+        if len(samples) % 50 == 0:
+            output.event("latency", ms=samples[-50:])
+    if len(samples) % 50:
+        output.event("latency", ms=samples[-(len(samples) % 50) :])
+    output.event("warm", calls=warm, load_average=os.getloadavg()[0])
+
+
+def _engine(model: Model, length: int, count: int, output: Output) -> None:
+    """The engine alone at one sequence length, every position used."""
+    shape = (1, length)
+    ids = np.random.default_rng(length).integers(1, model.tokenizer.get_vocab_size(), shape, dtype=np.int64)
+    tensors = {
+        spec.name: {"input_ids": ids, "attention_mask": np.ones(shape, np.int64)}.get(
+            spec.name, np.zeros(shape, np.int64)
+        )
+        for spec in model.artifact.manifest.inputs
+    }
+    measure.warm_up(lambda _: model.runtime.run(tensors), seconds=1.0)
+    output.event(
+        "engine", length=length, ms=[measure.timed(lambda: model.runtime.run(tensors)) for _ in range(count)]
+    )
+
+
+def _predict(model: Model, records: list[Record], output: Output) -> None:
+    """The raw outputs for every record, in chunks, as base64 of little-endian float32."""
+    chunk = 100
+    for first in range(0, len(records), chunk):
+        rows = [model.run(model.encode(record)) for record in records[first : first + chunk]]
+        output.event(
+            "outputs",
+            first=first,
+            count=len(rows),
+            tensors={
+                name: {
+                    "shape": list(stacked.shape),
+                    "data": base64.b64encode(stacked.astype("<f4").tobytes()).decode(),
+                }
+                for name in rows[0]
+                for stacked in [np.concatenate([row[name] for row in rows])]
+            },
+        )
+
+
+def main(arguments: list[str]) -> int:
+    """Run the job file `arguments[0]` into `arguments[1]`; the exit code is that of the error."""
+    job_path, output_path = arguments
+    fields = json.loads(Path(job_path).read_text("utf-8"))
+    with Path(output_path).open("w", encoding="utf-8") as handle:
+        output = Output(handle)
+        try:
+            run(Job(**fields | {"lengths": tuple(fields["lengths"])}), output)
+        except EdgebertError as error:
+            kind = type(error).__name__
+            output.event("error", kind=kind, message=error.message, hint=error.hint)
+            return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
