@@ -2,11 +2,11 @@
 
     python benchmarks/convert_clinc150.py SRC_JSON OUT_DIR [--out-of-scope]
 
-SRC_JSON is `data_full.json` of CLINC150 (Larson et al., 2019, "An Evaluation Dataset for Intent
-Classification and Out-of-Scope Prediction"; CC BY 3.0): an object whose keys `train`, `val`, `test` and
-`oos_train`, `oos_val`, `oos_test` hold lists of [text, intent]. OUT_DIR receives `train.jsonl`, `validation.jsonl` and
-`test.jsonl`, one {"text": …, "intent": …} a line, in the order of the source: 15,000, 3,000 and 4,500 rows in
-scope. With --out-of-scope the 100, 100 and 1,000 rows of the intent `oos` follow at the end of each file.
+SRC_JSON is `data_full.json` of CLINC150 (Larson et al., 2019, "An Evaluation Dataset for Intent Classification and
+Out-of-Scope Prediction"; CC BY 3.0): an object whose keys `train`, `val`, `test`, `oos_train`, `oos_val`, `oos_test`
+hold lists of [text, intent]. OUT_DIR receives `train.jsonl`, `validation.jsonl` and `test.jsonl`, one
+{"text": …, "intent": …} a line, in the order of the source: 15,000, 3,000 and 4,500 rows in scope. With
+--out-of-scope the 100, 100 and 1,000 rows of the intent `oos` follow at the end of each file.
 """
 
 from __future__ import annotations
@@ -61,9 +61,7 @@ def _rows(document: dict[str, Any], key: str, source: Path) -> list[tuple[str, s
     if not isinstance(rows, list) or not rows:
         raise DataError(f"{source}: no list {key!r}", f"found: {', '.join(sorted(document))}")
     for index, row in enumerate(rows):
-        if not (
-            isinstance(row, list) and len(row) == 2 and all(isinstance(item, str) and item for item in row)
-        ):
+        if not (isinstance(row, list) and len(row) == 2 and all(isinstance(item, str) and item for item in row)):
             raise DataError(f"{source}: {key}[{index}] is not [text, intent]", f"found: {str(row)[:80]}")
     return [(text, intent) for text, intent in rows]
 

@@ -105,8 +105,7 @@ def save(folder: Path, manifest: Manifest, target: Path) -> Artifact:
     """
     (folder / MANIFEST).unlink(missing_ok=True)
     files = {
-        name: {"sha256": sha256(path), "bytes": path.stat().st_size}
-        for name, path in sorted(_files(folder).items())
+        name: {"sha256": sha256(path), "bytes": path.stat().st_size} for name, path in sorted(_files(folder).items())
     }
     body = asdict(manifest) | {"files": files, "format_version": FORMAT_VERSION}
     text = json.dumps(body | {"checksum": _checksum(body)}, indent=1, sort_keys=True, ensure_ascii=False)
@@ -151,12 +150,8 @@ def load(path: str | Path) -> Artifact:
     missing = sorted(set(manifest.files) - set(present))
     extra = sorted(set(present) - set(manifest.files) - {MANIFEST})
     if missing or extra:
-        found = ", ".join(
-            [f"{name} is missing" for name in missing] + [f"{name} is not listed" for name in extra]
-        )
-        raise ArtifactError(
-            f"{folder} does not hold what its manifest lists: {found}", "copy or export it again"
-        )
+        found = ", ".join([f"{name} is missing" for name in missing] + [f"{name} is not listed" for name in extra])
+        raise ArtifactError(f"{folder} does not hold what its manifest lists: {found}", "copy or export it again")
     hashes = {MANIFEST: sha256(manifest_path)}
     for name, entry in sorted(manifest.files.items()):
         size = present[name].stat().st_size
@@ -185,8 +180,7 @@ def _parse(path: Path) -> Manifest:
         raise ArtifactError(f"{path.parent}: {damaged[0]} ({error})", damaged[1]) from error
     if version != FORMAT_VERSION:
         raise ArtifactError(
-            f"{path.parent} has artifact format version {version}; "
-            f"this edgebert reads version {FORMAT_VERSION}",
+            f"{path.parent} has artifact format version {version}; this edgebert reads version {FORMAT_VERSION}",
             "export it again with this edgebert, or install the edgebert that made it",
         )
     if checksum != _checksum(body | {"format_version": version}):
@@ -215,15 +209,11 @@ def _files(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         if path.is_symlink():
-            raise ArtifactError(
-                f"{path} is a symbolic link", "an artifact holds plain files only: copy the file"
-            )
+            raise ArtifactError(f"{path} is a symbolic link", "an artifact holds plain files only: copy the file")
         if path.is_dir():
             continue
         if not path.is_file() or path.stat().st_nlink > 1:
-            raise ArtifactError(
-                f"{path} is a hard link or no plain file", "an artifact holds plain files only"
-            )
+            raise ArtifactError(f"{path} is a hard link or no plain file", "an artifact holds plain files only")
         found[path.relative_to(folder).as_posix()] = path
     folded: dict[str, str] = {}
     for name in found:

@@ -24,6 +24,7 @@ from edgebert.artifact import Artifact
 from edgebert.errors import DeviceError, EdgebertError, UsageError
 from edgebert.progress import Progress
 from edgebert.protocols import Device
+from edgebert.report.model import Role
 from edgebert.tasks import Record
 from edgebert.worker import Job
 
@@ -55,7 +56,7 @@ class Candidate:
     """A model to be measured."""
 
     name: str
-    role: str
+    role: Role
     artifact: Artifact
 
 
@@ -64,7 +65,7 @@ class Measurement:
     """What one model showed on one device, raw: times in milliseconds, one list for each launch."""
 
     name: str
-    role: str
+    role: Role
     device: str
     artifact_id: str
     format: str

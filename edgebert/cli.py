@@ -23,9 +23,7 @@ on_device = click.option("--device", default="local", show_default=True, help="l
 
 def columns(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that say where text and label stand in a data file."""
-    command = click.option("--label", default="label", show_default=True, help="Column of the label.")(
-        command
-    )
+    command = click.option("--label", default="label", show_default=True, help="Column of the label.")(command)
     return click.option("--text", default="text", show_default=True, help="Column of the text.")(command)
 
 
@@ -52,7 +50,7 @@ def demo(out: Path | None, as_json: bool) -> None:
 @click.option("-o", "--output", type=FOLDER, help="File to write.  [default: stdout]")
 def init(task: str, output: Path | None) -> None:
     """Write a commented recipe to start from."""
-    from edgebert.templates import template
+    from edgebert.init import template
 
     text = template(task)
     if output is None:
@@ -88,9 +86,7 @@ def run(
     cli_output.run(recipe, out, until=until or "report", devices=devices, strict=strict, as_json=as_json)
 
 
-@main.command(
-    cls=Verb, example="edgebert export models/intents --format tflite --precision int8 -o build/tflite-int8"
-)
+@main.command(cls=Verb, example="edgebert export models/intents --format tflite --precision int8 -o build/tflite-int8")
 @click.argument("model", type=FOLDER)
 @click.option("--format", "format", required=True, help="onnx, openvino or tflite.")
 @click.option("--precision", required=True, help="fp32, int8 or (tflite) int8-legacy.")
@@ -139,9 +135,7 @@ def predict(artifact: Path, texts: tuple[str, ...], threads: int, as_json: bool)
                 click.echo(f"{prediction.label}\t{prediction.score:.4f}\t{text}")
 
 
-@main.command(
-    cls=Verb, example="edgebert check build/intents/artifacts/onnx-int8 --data test.jsonl --label intent"
-)
+@main.command(cls=Verb, example="edgebert check build/intents/artifacts/onnx-int8 --data test.jsonl --label intent")
 @click.argument("artifact", type=FOLDER)
 @click.option("--data", type=FOLDER, required=True, help="Labelled texts (JSONL, CSV or TSV).")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the engine.")
@@ -171,9 +165,7 @@ def check(
 @click.option("--launches", type=click.IntRange(min=1), default=5, show_default=True, help="Fresh processes.")
 @on_device
 @as_json
-def bench(
-    artifacts: tuple[Path, ...], lengths: str, threads: str, launches: int, device: str, as_json: bool
-) -> None:
+def bench(artifacts: tuple[Path, ...], lengths: str, threads: str, launches: int, device: str, as_json: bool) -> None:
     """Time the engine alone, without tokenization, at fixed sequence lengths; artifacts take turns."""
     from edgebert.single import bench_artifacts
 
@@ -241,9 +233,7 @@ def schema(what: str) -> None:
 @click.argument("artifact", type=FOLDER)
 def serve(artifact: Path) -> None:
     """Serve an artifact over HTTP (not there yet)."""
-    raise UsageError(
-        "edgebert serve is not there yet", "load the artifact in your own service: edgebert.load(...)"
-    )
+    raise UsageError("edgebert serve is not there yet", "load the artifact in your own service: edgebert.load(...)")
 
 
 if __name__ == "__main__":

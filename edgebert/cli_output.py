@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgebert import __version__
-from edgebert.errors import DataError, EdgebertError, UsageError
+from edgebert.errors import DataError, EdgebertError, MissingExtra, UsageError
 from edgebert.progress import Progress, for_stderr
 
 if TYPE_CHECKING:
@@ -48,6 +48,14 @@ class Group(click.Group):
         except KeyboardInterrupt:
             code = INTERRUPTED
             self._tell(ctx, "interrupted", "what was finished is kept: the same command goes on from there")
+        except ModuleNotFoundError as error:
+            # Verbs of the host import what they need at the top of their modules: here the extra is named once.
+            if (error.name or "edgebert").split(".")[0] == "edgebert":
+                raise
+            code = MissingExtra.exit_code
+            self._tell(
+                ctx, f"the package {error.name!r} is not installed", 'install it with: pip install "edgebert[host]"'
+            )
         except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
             raise
         except Exception as error:

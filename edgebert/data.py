@@ -149,9 +149,7 @@ def check_labels(records: Iterable[Record], labels: Sequence[str], where: str | 
     for label, count in sorted(counts.items(), key=lambda item: first[item[0]])[:20]:
         close = difflib.get_close_matches(label, labels, n=1)
         guess = f"; did you mean {close[0]!r}?" if close else ""
-        told.append(
-            f"{where}:{first[label]}: unknown label {label!r} ({count} row{'s' * (count > 1)}{guess})"
-        )
+        told.append(f"{where}:{first[label]}: unknown label {label!r} ({count} row{'s' * (count > 1)}{guess})")
     if len(counts) > len(told):
         told.append(f"{where}: and {len(counts) - len(told)} more unknown labels")
     few = ", ".join(sorted(labels)[:8]) + (", …" if len(labels) > 8 else "")
@@ -203,15 +201,11 @@ def _text(value: Any, where: str, column: str) -> str:
     """The value, if it is text that a tokenizer can be given."""
     if not isinstance(value, str):
         found = "nothing (null)" if value is None else f"{type(value).__name__} {str(value)[:40]}"
-        raise DataError(
-            f"{where}: {column!r} must be text, found {found}", f'write it in quotes: "{column}": "…"'
-        )
+        raise DataError(f"{where}: {column!r} must be text, found {found}", f'write it in quotes: "{column}": "…"')
     if not value or value.isspace():
         raise DataError(f"{where}: {column!r} is empty", "remove the row, or write what is missing")
     if len(value) > MAX_TEXT_CHARS:
-        told = (
-            f"{where}: {column!r} has {len(value)} characters, more than the {MAX_TEXT_CHARS} a text may have"
-        )
+        told = f"{where}: {column!r} has {len(value)} characters, more than the {MAX_TEXT_CHARS} a text may have"
         raise DataError(told, "cut the text; models read a few hundred words of it")
     try:
         value.encode()

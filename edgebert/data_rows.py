@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import difflib
 import json
@@ -27,16 +28,13 @@ def lines_of(path: Path, encoding: str) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder(encoding)("strict")
         file = path.open("rb")
     except LookupError as error:
-        raise DataError(
-            f"{path}: unknown encoding {encoding!r}", "such as utf-8, utf-16, latin-1, cp1252"
-        ) from error
+        raise DataError(f"{path}: unknown encoding {encoding!r}", "such as utf-8, utf-16, latin-1, cp1252") from error
     except OSError as error:
         told = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
-        raise DataError(
-            f"{path}: {told}", "paths in a recipe are relative to the recipe's own folder"
-        ) from error
+        raise DataError(f"{path}: {told}", "paths in a recipe are relative to the recipe's own folder") from error
     with file:
-        line, seen, carry, start = 1, 0, "", True
+        line, seen, start = 1, 0, True
+        unended: list[str] = []  # the pieces of a line whose end has not been read
         while True:
             chunk = file.read(_CHUNK_BYTES)
             seen += len(chunk)
@@ -47,7 +45,8 @@ def lines_of(path: Path, encoding: str) -> Iterator[str]:
                 # What the decoder was given is what it held back and this chunk; both end at `seen`.
                 right = chunk[: max(0, len(chunk) - len(error.object) + error.start)]
                 decoder.setstate(state)
-                line += decoder.decode(right).count("\n")
+                with contextlib.suppress(UnicodeError):
+                    line += decoder.decode(right).count("\n")
                 offset = seen - len(error.object) + error.start
                 told = f"byte 0x{error.object[error.start]:02x} at offset {offset} is not {encoding}"
                 raise DataError(f"{path}:{line}: {told}", _ENCODING_HINT) from error
@@ -55,18 +54,18 @@ def lines_of(path: Path, encoding: str) -> Iterator[str]:
                 raise DataError(f"{path}:{line}: not {encoding}: {error}", _ENCODING_HINT) from error
             if start and text:
                 text, start = text.removeprefix("\ufeff"), False
-            *whole, carry = (carry + text).split("\n")
-            for item in whole:
-                yield item + "\n"
-            line += len(whole)
-            if len(carry) > _MAX_LINE_CHARS:
-                raise DataError(
-                    f"{path}:{line}: the line does not end", "is this a text file with one row a line?"
-                )
+            first, *others = text.split("\n")
+            unended.append(first)
+            for following in others:
+                yield "".join(unended) + "\n"
+                unended = [following]
+            line += len(others)
+            if sum(map(len, unended)) > _MAX_LINE_CHARS:
+                raise DataError(f"{path}:{line}: the line does not end", "is this a text file with one row a line?")
             if not chunk:
                 break
-    if carry:
-        yield carry
+    if any(unended):
+        yield "".join(unended)
 
 
 def numbered(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, str]]:
@@ -97,9 +96,7 @@ def _json_rows(path: Path, lines: Iterable[str], columns: Mapping[str, str]) -> 
         except (ValueError, RecursionError) as error:
             raise DataError(f"{where}: not usable JSON: {error}", "one flat JSON object a line") from error
         if not isinstance(row, dict):
-            kind = {list: "a list", str: "text", type(None): "null", bool: "true or false"}.get(
-                type(row), "a number"
-            )
+            kind = {list: "a list", str: "text", type(None): "null", bool: "true or false"}.get(type(row), "a number")
             raise DataError(
                 f"{where}: expected a JSON object, found {kind}", 'one object a line: {"text": …, "label": …}'
             )
@@ -152,9 +149,7 @@ def _cells(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
         except csv.Error as error:
             if "field limit" in str(error):
                 told = f"{path}:{start}: a cell has more than the {MAX_TEXT_CHARS} characters a text may have"
-                raise DataError(
-                    told, "cut the text, or look for a double quote that is never closed"
-                ) from error
+                raise DataError(told, "cut the text, or look for a double quote that is never closed") from error
             hint = 'a cell in double quotes ends at the delimiter; a quote within it is doubled: "say ""hi"""'
             raise DataError(f"{path}:{start}: {error}", hint) from error
         yield start, cells
@@ -168,9 +163,7 @@ def _require_columns(columns: Mapping[str, str], found: Sequence[str], where: st
             shown = ", ".join(repr(name) for name in found[:20]) + (", …" if len(found) > 20 else "")
             role = next(role for role, name in columns.items() if name == column)
             if len(found) == 1 and ";" in found[0]:
-                raise DataError(
-                    f"{where}: no {what} {column!r}; the cells seem to be divided by ';'", "use commas"
-                )
+                raise DataError(f"{where}: no {what} {column!r}; the cells seem to be divided by ';'", "use commas")
             raise DataError(
                 f"{where}: no {what} {column!r}{guess}",
                 f"found: {shown or 'none'}; say {role}: COLUMN in the recipe",

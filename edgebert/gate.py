@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgebert.errors import DataError
 from edgebert.statistics import MINIMUM_SAMPLES
 
 if TYPE_CHECKING:
@@ -67,7 +68,11 @@ GATES: Mapping[str, Gate] = MappingProxyType(
         "max_size_mb": Gate("size", " MB", "most", lambda r: r.model_bytes / 1e6),
         **{f"max_p{q}_ms": _percentile_gate(q) for q in MINIMUM_SAMPLES},
         "max_rss_mb": Gate(
-            "peak memory", " MB", "most", lambda r: None if r.peak_rss_bytes is None else r.peak_rss_bytes / 1e6, True
+            "peak memory",
+            " MB",
+            "most",
+            lambda r: None if r.peak_rss_bytes is None else r.peak_rss_bytes / 1e6,
+            True,
         ),
         "max_cold_start_ms": Gate("cold start", " ms", "most", lambda r: r.cold_start_ms, True, True),
     }
@@ -83,7 +88,7 @@ def judge(result: Result, gates: Mapping[str, Any]) -> tuple[Verdict, tuple[str,
             device -> number that leaves the other devices free.
 
     Raises:
-        KeyError: a gate of that name is not known.
+        DataError: a gate of that name is not known, or its limit is no number.
     """
     checks = check(result, gates)
     return _worst([c.verdict for c in checks]), tuple(c.reason for c in checks if c.reason)
@@ -105,13 +110,13 @@ def check(result: Result, gates: Mapping[str, Any]) -> tuple[Check, ...]:
     """Every gate that applies to a result, in the order of `GATES`; none to a teacher or student.
 
     Raises:
-        KeyError: a gate of that name is not known.
+        DataError: a gate of that name is not known, or its limit is no number.
     """
     if unknown := sorted(set(gates) - set(GATES)):
-        raise KeyError(f"no such gate: {', '.join(unknown)}")
+        raise DataError(f"no such gate: {', '.join(unknown)}", f"the gates are {', '.join(GATES)}")
     if result.role != "artifact":
         return ()
-    limits = {name: _limit(gates.get(name), result.device) for name in GATES}
+    limits = {name: _limit(name, gates.get(name), result.device) for name in GATES}
     return tuple(_check(name, result, limit) for name, limit in limits.items() if limit is not None)
 
 
@@ -130,9 +135,13 @@ def unmatched_devices(results: Sequence[Result], gates: Mapping[str, Any]) -> tu
     return tuple(sorted(named - {result.device for result in results}))
 
 
-def _limit(given: Any, device: str) -> float | None:
+def _limit(name: str, given: Any, device: str) -> float | None:
     limit = given.get(device) if isinstance(given, Mapping) else given
-    return None if limit is None else float(limit)
+    if limit is None:
+        return None
+    if isinstance(limit, bool) or not isinstance(limit, int | float):
+        raise DataError(f"the limit of {name} is {limit!r}, not a number", f"write for example {name}: 5")
+    return float(limit)
 
 
 def _check(name: str, result: Result, limit: float) -> Check:
@@ -143,9 +152,13 @@ def _check(name: str, result: Result, limit: float) -> Check:
         return Check(name, "unknown", figure, limit, doubt)
     slack = _TOLERANCE * max(1.0, abs(limit))
     if gate.bound == "most" and figure > limit + slack:
-        return Check(name, "fail", figure, limit, f"{_against(gate, figure, limit)} is above the {limit} allowed")
+        return Check(
+            name, "fail", figure, limit, f"{gate.what} {shown(name, figure, limit)} is above the {limit} allowed"
+        )
     if gate.bound == "least" and figure < limit - slack:
-        return Check(name, "fail", figure, limit, f"{_against(gate, figure, limit)} is below the {limit} required")
+        return Check(
+            name, "fail", figure, limit, f"{gate.what} {shown(name, figure, limit)} is below the {limit} required"
+        )
     return Check(name, "pass", figure, limit, "")
 
 
@@ -164,11 +177,12 @@ def _doubt(gate: Gate, figure: float | None, result: Result) -> str:
     return ""
 
 
-def _against(gate: Gate, figure: float, limit: float) -> str:
-    """The figure with as many digits as tell it from its limit."""
+def shown(name: str, figure: float, limit: float) -> str:
+    """A figure with its unit, and with as many digits as tell it from its limit."""
+    gate = GATES[name]
     fewest = 2 if gate.unit else 4  # a fraction needs more of them than a figure with a unit
-    digits = next(d for d in range(fewest, 18) if round(figure, d) != limit or d == 17)
-    return f"{gate.what} {figure:.{digits}f}{gate.unit}"
+    digits = fewest if figure == limit else next(d for d in range(fewest, 18) if round(figure, d) != limit or d == 17)
+    return f"{figure:.{digits}f}{gate.unit}"
 
 
 def _worst(verdicts: Sequence[Verdict]) -> Verdict:

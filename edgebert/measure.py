@@ -37,7 +37,7 @@ def warm_up(
         seconds: the most that warming up may take.
     """
     deadline = time.monotonic() + seconds
-    before = float("inf")
+    before: float | None = None
     count = 0
     while True:
         samples = []
@@ -48,7 +48,7 @@ def warm_up(
             if time.monotonic() > deadline and count >= window:
                 return count
         now = median(samples)
-        if abs(now - before) <= SETTLED * before:
+        if before is not None and abs(now - before) <= SETTLED * before:
             return count
         before = now
 

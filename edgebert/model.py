@@ -48,15 +48,13 @@ class Model:
             MissingExtra: the engine is not installed.
         """
         if threads < 1:
-            raise UsageError(
-                f"threads must be at least 1, not {threads}", "give the number of engine threads"
-            )
+            raise UsageError(f"threads must be at least 1, not {threads}", "give the number of engine threads")
         artifact = artifacts.load(path)
         runtime: Runtime = registry.find("runtimes", artifact.manifest.format)(artifact, threads)
         return cls(artifact, runtime)
 
     @overload
-    def predict(self, text: str) -> Prediction: ...
+    def predict(self, text: str) -> Prediction: ...  # type: ignore[overload-overlap]  # str is a Sequence[str]
     @overload
     def predict(self, text: Sequence[str]) -> list[Prediction]: ...
     def predict(self, text: str | Sequence[str]) -> Prediction | list[Prediction]:
@@ -69,10 +67,7 @@ class Model:
         """
         if isinstance(text, str):
             return self.predict_record({"text": check_text(text)})
-        return [
-            self.predict_record({"text": check_text(item, f"text {number}")})
-            for number, item in enumerate(text)
-        ]
+        return [self.predict_record({"text": check_text(item, f"text {number}")}) for number, item in enumerate(text)]
 
     def predict_record(self, record: Record) -> Prediction:
         """The answer to one record of the task's roles, unchecked."""

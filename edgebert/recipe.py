@@ -8,6 +8,7 @@ same contract as a JSON Schema; the reference page of the documentation is made 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
-LATENCY_PERCENTILES = (50, 90, 95, 99)
+_HUB_ID = re.compile(r"(?!\.)[\w.-]+(/[\w.-]+)?")
 
 
 class Recipe(Spec):
@@ -103,8 +104,7 @@ class Recipe(Spec):
     def model_source(self, written: str) -> Path | str:
         """What a teacher's (or base's) name leads to: a folder, or a hub id (`NAME` or `OWNER/NAME`)."""
         path = self.path_of(written)
-        looks_like_a_path = written.startswith((".", "~", "/")) or written.count("/") > 1 or "\\" in written
-        return path if looks_like_a_path or path.is_dir() else written
+        return written if _HUB_ID.fullmatch(written) and not path.is_dir() else path
 
     def section_json(self, *names: str) -> str:
         """Sections as canonical JSON for stage keys: defaults filled in, keys sorted, and no paths.
@@ -150,9 +150,7 @@ def load_recipe(path: str | Path, *, check_files: bool = True) -> Recipe:
     return parse_recipe(text, name=str(path), folder=path.parent, check_files=check_files)
 
 
-def parse_recipe(
-    text: str, *, name: str = "recipe", folder: Path | None = None, check_files: bool = False
-) -> Recipe:
+def parse_recipe(text: str, *, name: str = "recipe", folder: Path | None = None, check_files: bool = False) -> Recipe:
     """A recipe from its text; `name` stands in errors, paths are relative to `folder`.
 
     Raises:
@@ -161,13 +159,9 @@ def parse_recipe(
     source = read_yaml(text)
     problems = source.problems
     if source.data is None and not problems:
-        problems.append(
-            Problem(1, "", "the recipe is empty", "`edgebert init TASK` writes one to start from")
-        )
+        problems.append(Problem(1, "", "the recipe is empty", "`edgebert init TASK` writes one to start from"))
     elif not isinstance(source.data, dict | None):
-        problems.append(
-            Problem(1, "", "a recipe is a mapping (key: value)", "start with task: text-classification")
-        )
+        problems.append(Problem(1, "", "a recipe is a mapping (key: value)", "start with task: text-classification"))
     if not isinstance(source.data, dict):
         raise recipe_error(name, problems)
     try:
@@ -191,18 +185,14 @@ def _absent(recipe: Recipe, source: Source) -> list[Problem]:
         if not path.is_file():
             told = "is a folder" if path.is_dir() else f"no such file: {path}"
             line = source.line_of(("data", name, "path"))
-            problems.append(
-                Problem(line, f"data.{name}.path", told, "paths are relative to the recipe's own folder")
-            )
+            problems.append(Problem(line, f"data.{name}.path", told, "paths are relative to the recipe's own folder"))
     tuned = isinstance(recipe.teacher, FineTuneSpec)
     origin = recipe.teacher.base if isinstance(recipe.teacher, FineTuneSpec) else recipe.teacher
     found = recipe.model_source(origin) if origin is not None else None
     if isinstance(found, Path) and not found.is_dir():
         key = "teacher.base" if tuned else "teacher"
         line = source.line_of(tuple(key.split(".")))
-        problems.append(
-            Problem(line, key, f"no such folder: {found}", "give a Hugging Face folder or a hub id")
-        )
+        problems.append(Problem(line, key, f"no such folder: {found}", "give a Hugging Face folder or a hub id"))
     return problems
 
 

@@ -55,9 +55,7 @@ def _device(name: str) -> str:
         raise _unknown("device", name, DEVICES)
     hint = "devices: local, local:PYTHON, ssh:HOST, android, android:SERIAL"
     if (colon and not rest) or (scheme == "ssh" and not rest):
-        what = {"local": "an interpreter", "ssh": "a host", "android": "a serial number"}.get(
-            scheme, "a name"
-        )
+        what = {"local": "an interpreter", "ssh": "a host", "android": "a serial number"}.get(scheme, "a name")
         raise ValueError(f"{name!r} lacks {what} after '{scheme}:'", hint)
     if scheme != "local" and (rest.startswith("-") or re.search(r"\s", rest)):
         # It becomes an argument of ssh or adb, where a leading dash would be an option.
@@ -67,9 +65,7 @@ def _device(name: str) -> str:
 
 def _losses(weights: dict[str, float]) -> dict[str, float]:
     if not any(weights.values()):
-        raise ValueError(
-            "at least one loss needs a weight above 0", "the default is {logits: 1.0, hidden: 1.0}"
-        )
+        raise ValueError("at least one loss needs a weight above 0", "the default is {logits: 1.0, hidden: 1.0}")
     return weights
 
 
@@ -83,9 +79,7 @@ def _encoding(name: str) -> str:
     try:
         "".encode(name)
     except (LookupError, ValueError):
-        raise ValueError(
-            f"unknown encoding {name!r}", "such as utf-8, utf-16, latin-1, cp1252, gb18030"
-        ) from None
+        raise ValueError(f"unknown encoding {name!r}", "such as utf-8, utf-16, latin-1, cp1252, gb18030") from None
     return name
 
 
@@ -97,9 +91,7 @@ def _label(text: str) -> str:
 
 Task = Annotated[str, AfterValidator(_task), Field(examples=sorted(registry.BUILT_IN["tasks"]))]
 Export = Annotated[str, AfterValidator(_export), Field(examples=list(EXPORTS))]
-Device = Annotated[
-    str, AfterValidator(_device), Field(examples=["local", "local:PYTHON", "ssh:HOST", "android"])
-]
+Device = Annotated[str, AfterValidator(_device), Field(examples=["local", "local:PYTHON", "ssh:HOST", "android"])]
 Encoding = Annotated[str, AfterValidator(_encoding)]
 Label = Annotated[str, AfterValidator(_label)]
 Losses = Annotated[

@@ -36,36 +36,29 @@ _BOUNDS = {
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`did you mean 'epochs'?`, or nothing when no known word is close."""
     known = list(known)
-    close = (
-        difflib.get_close_matches(word.lower(), known, n=1)
-        or [k for k in known if word and k.startswith(word)][:1]
-    )
+    close = difflib.get_close_matches(word.lower(), known, n=1) or [k for k in known if word and k.startswith(word)][:1]
     return f"did you mean {close[0]!r}?" if close else ""
 
 
 def recipe_error(name: str, problems: Iterable[Problem]) -> RecipeError:
     """All problems of the recipe file `name` as one error, a line each, in the order of the file."""
     problems = sorted(set(problems))
-    lines = [
-        f"{name}:{p.line}: {p.key}: {p.what}" if p.key else f"{name}:{p.line}: {p.what}" for p in problems
-    ]
+    lines = [f"{name}:{p.line}: {p.key}: {p.what}" if p.key else f"{name}:{p.line}: {p.what}" for p in problems]
     hint = "`edgebert schema recipe` describes every key"
     if len(problems) == 1:
         return RecipeError(lines[0], problems[0].hint or hint)
     return RecipeError("\n".join(lines), f"{len(problems)} things to mend; {hint}")
 
 
-def translate(
-    errors: Iterable[Mapping[str, Any]], source: Source, schema: Mapping[str, Any]
-) -> Iterator[Problem]:
+def translate(errors: Iterable[Mapping[str, Any]], source: Source, schema: Mapping[str, Any]) -> Iterator[Problem]:
     """Pydantic's `errors()` as problems with lines; `schema` (JSON Schema) knows the keys to suggest."""
     errors = list(errors)
     places = [error["loc"] for error in errors]
     for error in errors:
         path: Path = tuple(part for part in error["loc"] if part not in _NOT_KEYS)
         within = any(place[: len(error["loc"])] == error["loc"] != place for place in places)
-        if error["type"] == "too_short" and within:
-            continue  # pydantic counts the valid items only; the others are told one by one
+        if path in source.unreadable or (error["type"] == "too_short" and within):
+            continue  # told already; and pydantic counts the valid items only
         what, hint = _told(error, path, source, schema)
         yield Problem(source.line_of(path), dotted(path), what, hint)
 
@@ -88,18 +81,14 @@ def _told(error: Mapping[str, Any], path: Path, source: Source, schema: Mapping[
         hint = f"a fraction of 1: write {value / 100:g} for {value:g} %" if fraction else ""
         return f"must be {words} {context[bound]:g}, found {value:g}", hint
     if kind == "literal_error":
-        known = [
-            word.strip().strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(",")
-        ]
+        known = [word.strip().strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(",")]
         guess = did_you_mean(str(value), known)
         return f"{_found(value, None, '')[0]} is not known here" + (f"; {guess}" if guess else ""), (
             f"known: {', '.join(known)}"
         )
     if kind in ("too_short", "string_too_short"):
         least = context["min_length"]
-        return (
-            "must not be empty" if least == 1 else f"needs at least {least} entries, found {len(value)}"
-        ), ""
+        return ("must not be empty" if least == 1 else f"needs at least {least} entries, found {len(value)}"), ""
     return str(error["msg"]), ""
 
 
@@ -124,11 +113,7 @@ def _found(value: Any, spelled: str | None, kind: str) -> tuple[str, str]:
         return "a list", ""
     if isinstance(value, str):
         shown = value if len(value) <= 40 else value[:40] + "…"
-        hint = (
-            "write the number without quotes"
-            if kind in ("int_type", "float_type") and _numeric(value)
-            else ""
-        )
+        hint = "write the number without quotes" if kind in ("int_type", "float_type") and _numeric(value) else ""
         return f"the text {shown!r}", hint
     spelled = spelled if spelled is not None else str(value).lower()
     hint = f'write "{spelled}", in quotes' if kind == "string_type" else ""

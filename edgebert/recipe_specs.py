@@ -52,12 +52,8 @@ class SplitSpec(Spec):
             raise ValueError(f"text and label cannot both be the column {self.text!r}")
         if format_of(self) is None:
             suffix = Path(self.path).suffix
-            told = (
-                f"the suffix {suffix!r} of {self.path!r}" if suffix else f"{self.path!r}, without a suffix,"
-            )
-            raise ValueError(
-                f"{told} does not say how the file is written", f"add format: {' | '.join(FORMATS)}"
-            )
+            told = f"the suffix {suffix!r} of {self.path!r}" if suffix else f"{self.path!r}, without a suffix,"
+            raise ValueError(f"{told} does not say how the file is written", f"add format: {' | '.join(FORMATS)}")
         return self
 
 
@@ -107,13 +103,9 @@ class _Training(Spec):
 class FineTuneSpec(_Training):
     """A teacher made here: from a body (`base`), or from nothing (`scratch`)."""
 
-    base: Name | None = Field(
-        default=None, description="a Hugging Face folder or hub id with the body to fine-tune"
-    )
+    base: Name | None = Field(default=None, description="a Hugging Face folder or hub id with the body to fine-tune")
     scratch: ScratchSpec | None = Field(default=None, description="the shape of a new BERT; instead of base")
-    epochs: Count = Field(
-        default=4, description="passes over the train split; with scratch the default is 20"
-    )
+    epochs: Count = Field(default=4, description="passes over the train split; with scratch the default is 20")
     lr: Positive = Field(default=1e-4, description="peak learning rate; with scratch the default is 0.001")
 
     @model_validator(mode="before")
@@ -126,9 +118,7 @@ class FineTuneSpec(_Training):
     @model_validator(mode="after")
     def _one_origin(self) -> FineTuneSpec:
         if (self.base is None) == (self.scratch is None):
-            raise ValueError(
-                "needs either base or scratch", "base: FOLDER_OR_HUB_ID, or scratch: {layers: 4, …}"
-            )
+            raise ValueError("needs either base or scratch", "base: FOLDER_OR_HUB_ID, or scratch: {layers: 4, …}")
         return self
 
 
@@ -144,7 +134,7 @@ class StudentSpec(Spec):
     ] = Field(
         default="half",
         description="how many of the teacher's layers to keep, or which ones (from 0); "
-        "'half' keeps every other, null all of them",
+        "'half' of them evenly spread, null all of them",
     )
     vocabulary: Literal["prune", "keep"] = Field(
         default="prune", description="prune: keep only the word pieces that the task's text needs"
@@ -169,9 +159,7 @@ class DistillSpec(_Training):
     )
     temperature: Positive = Field(default=2.0, description="softens the teacher's answers in the logits loss")
     lr: Positive = Field(default=3e-4, description="peak learning rate")
-    noise: Fraction = Field(
-        default=0.1, description="share of word pieces replaced at random in the training text"
-    )
+    noise: Fraction = Field(default=0.1, description="share of word pieces replaced at random in the training text")
 
 
 class MeasureSpec(Spec):
@@ -189,23 +177,13 @@ class GateSpec(Spec):
         default=1.0, ge=0, description="points that the artifact may lose to the teacher"
     )
     min_metric: Fraction | None = Field(default=None, description="least metric, as a fraction: 0.9 for 90 %")
-    min_agreement: Fraction | None = Field(
-        default=None, description="least share of answers equal to the student's"
-    )
+    min_agreement: Fraction | None = Field(default=None, description="least share of answers equal to the student's")
     max_size_mb: Positive | None = Field(default=None, description="largest model file, in 10^6 bytes")
     max_p50_ms: Limit | None = Field(default=None, description="median latency, for all devices or by device")
-    max_p90_ms: Limit | None = Field(
-        default=None, description="latency that 90 % of the answers keep, likewise"
-    )
-    max_p95_ms: Limit | None = Field(
-        default=None, description="latency that 95 % of the answers keep, likewise"
-    )
-    max_p99_ms: Limit | None = Field(
-        default=None, description="latency that 99 % of the answers keep, likewise"
-    )
-    max_rss_mb: Positive | None = Field(
-        default=None, description="peak resident memory of the process, in 10^6 bytes"
-    )
+    max_p90_ms: Limit | None = Field(default=None, description="latency that 90 % of the answers keep, likewise")
+    max_p95_ms: Limit | None = Field(default=None, description="latency that 95 % of the answers keep, likewise")
+    max_p99_ms: Limit | None = Field(default=None, description="latency that 99 % of the answers keep, likewise")
+    max_rss_mb: Positive | None = Field(default=None, description="peak resident memory of the process, in 10^6 bytes")
     max_cold_start_ms: Positive | None = Field(default=None, description="process start to first answer")
 
     def limits(self, device: str) -> dict[str, float]:

@@ -38,12 +38,14 @@ class Source:
         data: dicts with text keys, lists and scalars; None for an empty document.
         lines: the line (from 1) of each key and list item.
         spelled: each scalar as it is written, where YAML read something other than text.
+        unreadable: places whose value cannot be had, so that nothing more need be said about it.
         problems: what is wrong already at this level, such as a key given twice.
     """
 
     data: Any = None
     lines: dict[Path, int] = field(default_factory=dict)
     spelled: dict[Path, str] = field(default_factory=dict)
+    unreadable: set[Path] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
 
     def line_of(self, path: Path) -> int:
@@ -70,9 +72,8 @@ def read_yaml(text: str) -> Source:
         source.problems.append(_syntax(error))
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        source.problems.append(
-            Problem(line, "", f"a control character (U+{ord(str(error.character)[0]):04X})")
-        )
+        told = f"a control character (U+{ord(text[error.position]):04X})"
+        source.problems.append(Problem(line, "", told, "remove it"))
     except (RecursionError, yaml.YAMLError):
         source.problems.append(Problem(1, "", "this is no readable YAML"))
     else:
@@ -148,9 +149,7 @@ class _Reader:
             self.problem(node, path, "merge keys (<<) are not supported", "write the keys out")
         elif isinstance(node, yaml.ScalarNode) and node.value:
             hint = f'write "{node.value}" in quotes'
-            self.problem(
-                node, path, f"a key must be text, and YAML reads {node.value} as something else", hint
-            )
+            self.problem(node, path, f"a key must be text, and YAML reads {node.value} as something else", hint)
         else:
             self.problem(node, path, "a key must be text")
         return None
@@ -175,6 +174,7 @@ class _Reader:
             if kind == "bool":
                 return self.construct.construct_yaml_bool(node)
         except (ValueError, KeyError):  # `!!int four`
+            self.source.unreadable.add(path)
             self.problem(node, path, f"{node.value!r} is not of the type {node.tag}")
             return None
         if kind == "null":
@@ -185,6 +185,7 @@ class _Reader:
 
     def tag(self, node: Any, path: Path, expected: str) -> None:
         if node.tag != f"tag:yaml.org,2002:{expected}":
+            self.source.unreadable.add(path)
             self.problem(node, path, f"the YAML tag {node.tag} is not allowed", "write the plain value")
 
 

@@ -28,7 +28,7 @@ def results_of(measurements: Sequence[Measurement]) -> list[Result]:
 def _result(measured: Measurement, teacher: Measurement | None, student: Measurement | None) -> Result:
     found = Result(
         name=measured.name,
-        role=measured.role,  # type: ignore[arg-type]  # checked when the report is written
+        role=measured.role,
         format=measured.format,
         precision=measured.precision,
         device=measured.device,
@@ -62,9 +62,7 @@ def _result(measured: Measurement, teacher: Measurement | None, student: Measure
     return _compared(found, measured, teacher, student)
 
 
-def _compared(
-    found: Result, measured: Measurement, teacher: Measurement | None, student: Measurement | None
-) -> Result:
+def _compared(found: Result, measured: Measurement, teacher: Measurement | None, student: Measurement | None) -> Result:
     """With drop against the teacher, agreement and flips against the student, where they answered too."""
     if teacher is not None and teacher.correct is not None and measured.correct is not None:
         points = 100.0 * float(np.mean(teacher.correct) - np.mean(measured.correct))
@@ -81,14 +79,12 @@ def _metric(measured: Measurement) -> Metric | None:
     if measured.correct is None or measured.metric is None:
         return None
     interval = mean_interval(measured.correct)
-    return Metric(measured.metric, interval.value, interval.low, interval.high)
+    return Metric(name=measured.metric, value=interval.value, low=interval.low, high=interval.high)
 
 
 def _latency(measured: Measurement) -> Latency:
     found = percentiles(measured.latency_ms)
-    return Latency(
-        p50=found["p50"], p90=found["p90"], p95=found["p95"], p99=found["p99"], n=int(found["n"] or 0)
-    )
+    return Latency(p50=found["p50"], p90=found["p90"], p95=found["p95"], p99=found["p99"], n=int(found["n"] or 0))
 
 
 def build_report(recipe: Recipe, made: Sequence[Candidate], results: Sequence[Result]) -> Report:
@@ -98,7 +94,9 @@ def build_report(recipe: Recipe, made: Sequence[Candidate], results: Sequence[Re
     metrics = {row.name: row.metric.value for row in rows if row.metric is not None}
     parents = {"teacher": None, "student": "teacher", "artifact": "student"}
     lineage = tuple(
-        LineageStep(c.name, c.role, c.artifact.artifact_id, parents[c.role], metrics.get(c.name))  # type: ignore[arg-type]
+        LineageStep(
+            name=c.name, role=c.role, id=c.artifact.artifact_id, parent=parents[c.role], metric=metrics.get(c.name)
+        )
         for c in made
     )
     return Report(
@@ -123,8 +121,5 @@ def _notes(recipe: Recipe, rows: Sequence[Result], gates: Mapping[str, Any]) -> 
     ]
     if any(row.facts.get("virtual_machine") for row in rows):
         notes.append("Measured in a virtual machine: other guests of its host may have disturbed the times.")
-    notes += [
-        f"No result is of the device {name}, which a gate names."
-        for name in gate.unmatched_devices(rows, gates)
-    ]
+    notes += [f"No result is of the device {name}, which a gate names." for name in gate.unmatched_devices(rows, gates)]
     return tuple(notes)

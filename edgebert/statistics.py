@@ -82,7 +82,7 @@ def percentile_interval(
 
     Launches differ more than the samples of one launch do, so resampling the samples alone would promise too
     much. With few launches even this one is somewhat narrow: with five, a 95 % interval holds the truth in
-    85 to 90 % of cases (Davison & Hinkley 1997, "Bootstrap Methods", section 3.8).
+    86 to 91 % of simulated cases (Davison & Hinkley 1997, "Bootstrap Methods", section 3.8). Launches weigh the same.
 
     Args:
         launches: samples (ms), one sequence for each process launch, of any lengths.
@@ -98,19 +98,21 @@ def percentile_interval(
     value = percentile(_joined(launches), q)
     if value is None:
         return None
+    sizes = np.array([group.size for group in groups])
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    pool, each = np.concatenate(groups), round(float(sizes.mean()))
     random = np.random.default_rng(seed)
-    draws = np.empty(resamples)
-    for index in range(resamples):
-        chosen = random.integers(len(groups), size=len(groups))
-        drawn = [groups[g][random.integers(groups[g].size, size=groups[g].size)] for g in chosen]
-        draws[index] = np.percentile(np.concatenate(drawn), q)
-    low, high = _tails(draws, confidence)
+    draws, step = [], max(1, 1_000_000 // (len(groups) * each))
+    for start in range(0, resamples, step):
+        chosen = random.integers(len(groups), size=(min(step, resamples - start), len(groups), 1))
+        within = random.random((*chosen.shape[:2], each)) * sizes[chosen]
+        drawn = pool[starts[chosen] + within.astype(np.intp)]
+        draws.append(np.percentile(drawn.reshape(len(chosen), -1), q, axis=1))
+    low, high = _tails(np.concatenate(draws), confidence)
     return Interval(value, min(low, value), max(high, value))
 
 
-def mean_interval(
-    scores: ArrayLike, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> Interval:
+def mean_interval(scores: ArrayLike, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> Interval:
     """The mean of per-example scores (such as right = 1, wrong = 0) with its bootstrap interval.
 
     Where every score is 0 or every score is 1 a bootstrap knows no doubt; the exact binomial bound (Clopper &

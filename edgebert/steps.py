@@ -15,6 +15,7 @@ from edgebert.compress.distill import distill
 from edgebert.compress.student import Student, build_student, load_student
 from edgebert.protocols import Device
 from edgebert.recipe import FineTuneSpec, Recipe
+from edgebert.report.model import Role
 from edgebert.results import build_report, results_of
 from edgebert.stages import Key, Store
 from edgebert.tasks import Record
@@ -62,7 +63,7 @@ def teach(recipe: Recipe, splits: Splits, store: Store) -> Teacher:
     if isinstance(spec, FineTuneSpec):
         path = store.out / "teacher"
         labels = list(recipe.labels or data.labels_of(splits.train))
-        _check_splits(recipe, splits, labels)
+        check_splits(recipe, splits, labels)
         base = teacher.resolve(spec.base, recipe.folder) if spec.base else None
         inputs = {"train": splits.hashes["train"], "validation": splits.hashes["validation"]}
         if base is not None:
@@ -81,7 +82,7 @@ def teach(recipe: Recipe, splits: Splits, store: Store) -> Teacher:
         return teacher.inspect(path, name="teacher", labels=labels)
     path = teacher.resolve(spec, recipe.folder)
     found = teacher.inspect(path, name=Path(spec).name, labels=recipe.labels)
-    _check_splits(recipe, splits, found.labels)
+    check_splits(recipe, splits, found.labels)
     store.progress.say(f"teacher: {found.name}, {found.layers} layers, {found.parameters:,} parameters")
     return found
 
@@ -96,9 +97,7 @@ def compress(recipe: Recipe, splits: Splits, taught: Teacher, store: Store) -> S
     def make() -> None:
         work = store.work(f"student-{key.digest[:16]}")
         texts = [record["text"] for record in (*splits.train, *splits.validation)]
-        start = build_student(
-            taught, recipe.student, texts=texts, max_length=recipe.max_length, out=work / "start"
-        )
+        start = build_student(taught, recipe.student, texts=texts, max_length=recipe.max_length, out=work / "start")
         distill(
             taught, start.path, recipe.distill, layer_map=start.layer_map, train=splits.train,
             validation=splits.validation, labels=taught.labels, lengths=recipe.lengths, out=path,
@@ -109,9 +108,7 @@ def compress(recipe: Recipe, splits: Splits, taught: Teacher, store: Store) -> S
     return load_student(path)
 
 
-def export(
-    recipe: Recipe, splits: Splits, taught: Teacher, student: Student, store: Store
-) -> list[Candidate]:
+def export(recipe: Recipe, splits: Splits, taught: Teacher, student: Student, store: Store) -> list[Candidate]:
     """Teacher and student in the reference engine, and every artifact, each exported in a process of its own."""
     calibration = _calibration(recipe, splits, store)
     first = {
@@ -120,7 +117,7 @@ def export(
         "hash": taught.content_hash,
         "parameters": taught.parameters,
     }
-    wanted = [
+    wanted: list[tuple[str, Role, Path, str, str, Path, tuple[Mapping[str, Any], ...]]] = [
         ("teacher", "teacher", taught.path, "torch", "fp32", store.state / "baselines" / "teacher", ()),
         (
             "student",
@@ -169,9 +166,7 @@ def measure(
     recipe: Recipe, splits: Splits, made: Sequence[Candidate], devices: Sequence[str], store: Store
 ) -> list[Measurement]:
     """Every model on every device; teacher and student, which need torch, on this computer only."""
-    plan = Plan(
-        recipe.measure.launches, recipe.measure.samples, recipe.measure.threads, tuple(recipe.lengths)
-    )
+    plan = Plan(recipe.measure.launches, recipe.measure.samples, recipe.measure.threads, tuple(recipe.lengths))
     found: list[Measurement] = []
     for name in dict.fromkeys(("local", *devices)):
         # Teacher and student are the reference that all devices are compared with: they run here, in torch.
@@ -179,9 +174,7 @@ def measure(
         files = [store.out / "measurements" / f"{stages.slug(name)}-{c.name}.json" for c in chosen]
         with connected(name) as device:
             facts = device.facts()
-            lasting = {
-                k: facts.get(k) for k in ("machine", "cpu", "model", "features", "usable_cores", "python")
-            }
+            lasting = {k: facts.get(k) for k in ("machine", "cpu", "model", "features", "usable_cores", "python")}
             inputs = {c.name: c.artifact.artifact_id for c in chosen} | {"test": splits.hashes["test"]}
             sections = recipe.section_json("task", "measure", "lengths") + json.dumps([name, lasting])
             key = Key(sections, inputs, stages.tools(*_ENGINES))
@@ -198,9 +191,7 @@ def measure(
     return found
 
 
-def report(
-    recipe: Recipe, made: Sequence[Candidate], measured: Sequence[Measurement], store: Store
-) -> Report:
+def report(recipe: Recipe, made: Sequence[Candidate], measured: Sequence[Measurement], store: Store) -> Report:
     """The report in three forms, with the gates' verdicts. Cheap, so it is always written anew."""
     from edgebert.report import write_report
 
@@ -210,7 +201,7 @@ def report(
     return written
 
 
-def _check_splits(recipe: Recipe, splits: Splits, labels: Sequence[str]) -> None:
+def check_splits(recipe: Recipe, splits: Splits, labels: Sequence[str]) -> None:
     """Every label of every split must be one that the model knows. Raises DataError."""
     for name, records in (("train", splits.train), ("validation", splits.validation), ("test", splits.test)):
         split = recipe.data.splits().get(name, recipe.data.train)

@@ -9,8 +9,8 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +25,21 @@ if TYPE_CHECKING:
     from edgebert.tasks import Record
 
 #: What a hub download may bring: no pickles, no code.
-HUB_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "LICENSE*", "NOTICE*", "README.md")
+HUB_FILES = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "*.json",
+    "*.txt",
+    "LICENSE*",
+    "NOTICE*",
+    "README.md",
+)
 _READ = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+#: Raised by hand when `fine_tune` would give another result than before.
+VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -81,31 +93,39 @@ def inspect(path: Path, *, name: str, labels: Sequence[str] | None = None) -> Te
         DataError: configuration, tokenizer or weights are missing, damaged or of a kind that is not supported, or the
             labels are not the teacher's.
     """
+    body = check_body(path, name)
+    return replace(body, labels=_agree(_own_labels(path, name), labels, name))
+
+
+def check_body(path: Path, name: str) -> Teacher:
+    """`inspect` without a look at the classification head, which need not be there; no labels.
+
+    Raises:
+        DataError: as `inspect`.
+    """
     config = _read_config(path, name)
     family = _family(config, name)
     _check_tokenizer(path, name)
-    shapes = read_shapes(path, name)
-    own = _own_labels(config, shapes, name)
-    for key in (family.word_embeddings, family.position_embeddings):
-        if key not in shapes:
-            raise DataError(f"{name} lacks the weights {key}", "save the whole model again with save_pretrained")
-    if len(all_ids := set(_piece_ids(path))) and max(all_ids) >= shapes[family.word_embeddings][0]:
+    shapes = read_shapes(path, name, finite=True)
+    words = _embedding(shapes, family.word_embeddings, family, name)
+    positions = _embedding(shapes, family.position_embeddings, family, name)
+    largest = max(_piece_ids(path))
+    if largest >= words[0]:
         raise DataError(
-            f"the tokenizer of {name} goes up to id {max(all_ids)}, its embeddings have "
-            f"{shapes[family.word_embeddings][0]} rows",
+            f"the tokenizer of {name} goes up to id {largest}, its embeddings have {words[0]} rows",
             "put the tokenizer that the model was trained with beside it",
         )
     return Teacher(
         path=path,
         name=name,
-        labels=_agree(own, labels, name),
+        labels=(),
         parameters=sum(math.prod(shape) for key, shape in shapes.items() if not key.endswith("position_ids")),
         layers=int(config[family.layers_key]),
         hidden_size=int(config.get("hidden_size") or config["dim"]),
         content_hash=_hash(path),
         model_type=family.model_type,
-        vocabulary=shapes[family.word_embeddings][0],
-        positions=shapes[family.position_embeddings][0],
+        vocabulary=words[0],
+        positions=positions[0],
         licence=licence(path),
     )
 
@@ -122,7 +142,7 @@ def check_labels(teacher: Teacher, records: Iterable[Record], where: str, target
         return
     names = ", ".join(repr(label) for label in unknown[:3]) + (" ..." if len(unknown) > 3 else "")
     hint = (
-        f"{teacher.name} names its labels {teacher.labels[0]}, ...: list their real names, in its order, under `labels:`"
+        f"it calls them {teacher.labels[0]}, ...: list their real names, in its order, under `labels:`"
         if is_generic(teacher.labels)
         else "correct the data, or fine-tune a teacher that knows the label"
     )
@@ -171,6 +191,14 @@ def _family(config: dict[str, Any], name: str) -> Family:
     return FAMILIES[kind]
 
 
+def _embedding(shapes: Mapping[str, tuple[int, ...]], key: str, family: Family, name: str) -> tuple[int, ...]:
+    """The shape of an embedding table; a body that was saved without a head has no prefix in its names."""
+    bare = key.removeprefix(f"{family.body}.")
+    if key not in shapes and bare not in shapes:
+        raise DataError(f"{name} lacks the weights {key}", "save the whole model with save_pretrained")
+    return shapes[key] if key in shapes else shapes[bare]
+
+
 def _check_tokenizer(path: Path, name: str) -> None:
     if (path / "tokenizer.json").is_file():
         try:
@@ -192,16 +220,18 @@ def _piece_ids(path: Path) -> Iterable[int]:
     return vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
 
 
-def _own_labels(config: dict[str, Any], shapes: dict[str, tuple[int, ...]], name: str) -> tuple[str, ...]:
+def _own_labels(path: Path, name: str) -> tuple[str, ...]:
     """The labels of the configuration, which the head must have a row for each of."""
-    heads = [key for key in ("classifier.weight", "classifier.out_proj.weight") if key in shapes]
+    config = _read_config(path, name)
+    shapes = read_shapes(path, name)
+    heads = [shapes[key] for key in ("classifier.weight", "classifier.out_proj.weight") if key in shapes]
     if not heads:
         raise DataError(
             f"{name} has no classification head", f"fine-tune it first: teacher: {{base: {name}, epochs: 4}}"
         )
-    rows = shapes[heads[0]][0]
+    rows = heads[0][0]
     mapping = config.get("id2label") or {str(i): f"LABEL_{i}" for i in range(rows)}
-    if sorted(mapping, key=lambda key: int(key)) != [str(i) for i in range(rows)]:
+    if set(mapping) != {str(i) for i in range(rows)}:
         raise DataError(
             f"the id2label of {name} has {len(mapping)} labels, its head {rows}",
             "correct id2label in its config.json: one label for each row, from 0",
@@ -217,7 +247,9 @@ def _agree(own: tuple[str, ...], labels: Sequence[str] | None, name: str) -> tup
     if labels is None or tuple(labels) == own:
         return own
     if len(labels) != len(own):
-        raise DataError(f"the recipe has {len(labels)} labels, {name} has {len(own)}", "leave `labels` out, or list all")
+        raise DataError(
+            f"the recipe has {len(labels)} labels, {name} has {len(own)}", "leave `labels` out, or list all"
+        )
     if is_generic(own):
         return tuple(labels)
     strange = sorted(set(labels) - set(own))

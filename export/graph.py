@@ -69,7 +69,8 @@ class Attention(nn.Module):
         return context.transpose(1, 2).reshape(hidden.shape[0], -1, width)
 
     def _split(self, states: Tensor) -> Tensor:
-        return states.view(states.shape[0], -1, self.heads, self.size).transpose(1, 2)
+        split: Tensor = states.view(states.shape[0], -1, self.heads, self.size).transpose(1, 2)
+        return split
 
 
 class Layer(nn.Module):

@@ -9,18 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgebert.compress.batches import Examples, digest, encode, pad
+from edgebert.compress.checkpoints import CHECKPOINT_EVERY
 from edgebert.compress.families import set_dropout
-from edgebert.compress.folder import copy_licence, load_model, new_folder, save_model, special_tokens, tokenizer_json
+from edgebert.compress.folder import (
+    copy_licence,
+    hugging_face,
+    load_model,
+    new_folder,
+    save_model,
+    special_tokens,
+    tokenizer_json,
+)
 from edgebert.compress.losses import LOSSES, READ_HIDDEN, Outputs, Pair, total
 from edgebert.compress.noise import Noise
 from edgebert.compress.student import Student, load_student
 from edgebert.compress.vocabulary import all_pieces, id_map
-from edgebert.errors import RecipeError, require
+from edgebert.errors import RecipeError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from edgebert.compress.training import Batch, Examples
+    from edgebert.compress.training import Batch
     from edgebert.progress import Progress
     from edgebert.recipe import DistillSpec
     from edgebert.tasks import Record
@@ -44,7 +54,7 @@ def distill(
     work: Path,
     progress: Progress,
     threads: int | None = None,
-    checkpoint_every: float | None = None,
+    checkpoint_every: float = CHECKPOINT_EVERY,
 ) -> Student:
     """Train the student in `start` on the teacher's answers; `out` appears complete or not at all.
 
@@ -72,14 +82,14 @@ def distill(
         DataError: unknown labels, or a student that is not of this teacher.
         TrainingError: the loss is no longer a number.
     """
-    require("torch", "host"), require("transformers", "host")
+    hugging_face()
     from edgebert.compress import training
 
     weights = _checked(spec.losses)
     student = load_student(start)
     layers = tuple(layer_map) if layer_map is not None else student.layer_map
-    examples = training.encode(train, start, task, labels, lengths[-1])
-    watched = training.encode(validation, start, task, labels, lengths[-1]) if validation else None
+    examples = encode(train, start, task, labels, lengths[-1])
+    watched = encode(validation, start, task, labels, lengths[-1]) if validation else None
     with training.repeatable(threads):
         model = load_model(start)
         dropout = set_dropout(model.config, 0.0)  # for a new model of this configuration, made here:
@@ -97,7 +107,7 @@ def distill(
                 identity={
                     "teacher": teacher.content_hash,
                     "start": student.content_hash,
-                    "examples": training.digest(examples),
+                    "examples": digest(examples),
                     "losses": dict(weights),
                     "layers": list(layers),
                     "temperature": spec.temperature,
@@ -105,7 +115,7 @@ def distill(
                 },
                 work=work,
                 progress=progress,
-                checkpoint_every=checkpoint_every or training.CHECKPOINT_EVERY,
+                checkpoint_every=checkpoint_every,
             )
         )
         if watched is not None:
@@ -169,8 +179,6 @@ class _Collate:
 
     def __call__(self, pairs: Sequence[tuple[int, int]]) -> Batch:
         import torch
-
-        from edgebert.compress.training import pad
 
         rows = [self._noise.apply(self._examples.ids[i], epoch, i) for epoch, i in pairs]
         ids, mask = pad(rows, self.pad_id)

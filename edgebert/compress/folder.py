@@ -6,6 +6,7 @@ Only safetensors are read, and code that comes with a model is never run.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from edgebert.artifact import replace_folder
@@ -22,33 +24,61 @@ from edgebert.errors import DataError, require
 _FLOATS = {"F32", "F16", "BF16"}
 
 
-def load_model(path: Path, *, labels: Sequence[str] | None = None, body_only: bool = False, **settings: Any) -> Any:
+def hugging_face() -> ModuleType:
+    """The transformers package, without what its optional packages say about themselves on stderr.
+
+    Raises:
+        MissingExtra: torch or transformers is not installed.
+    """
+    for name in ("torchao", "torch.utils._pytree"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    require("torch", "host")
+    return require("transformers", "host")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No warnings of transformers inside the block: what matters is checked here."""
+    library = hugging_face().logging
+    verbosity = library.get_verbosity()
+    library.set_verbosity_error()
+    try:
+        yield
+    finally:
+        library.set_verbosity(verbosity)
+
+
+def load_model(path: Path, *, labels: Sequence[str] | None = None, body_only: bool = False) -> Any:
     """The transformers model of a folder with its classification head: FP32, on the CPU, in eval mode.
 
     Args:
         path: a Hugging Face folder.
-        labels: names for the outputs; default: the folder's own. With `body_only`, the head's new ones.
+        labels: names for the outputs; default: the folder's own. With `body_only`, the new head's.
         body_only: the folder need not have a head that fits: a new one is drawn from torch's generator.
-        settings: further settings of its configuration.
+
+    Raises:
+        DataError: weights are missing.
     """
-    torch, transformers = require("torch", "host"), require("transformers", "host")
+    transformers = hugging_face()
+    import torch
+
+    named: dict[str, Any] = {}
     if labels is not None:
-        settings |= {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
-        settings["num_labels"] = len(labels)
-    verbosity = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()  # a new head is no news where it is asked for
-    try:
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(
+        named = {"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}}
+    with quiet():
+        model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
             path,
             dtype=torch.float32,
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
             ignore_mismatched_sizes=body_only,
-            **settings,
+            output_loading_info=True,
+            **named,
         )
-    finally:
-        transformers.logging.set_verbosity(verbosity)
+    missing = [key for key in info["missing_keys"] if not (body_only and _in_head(key))]
+    if missing:
+        raise DataError(f"{path.name} lacks the weights {missing[0]}", "save the whole model with save_pretrained")
     for parameter in model.parameters():
         # Weights may be views into a mapped file at any offset; kernels choose their path by alignment, and
         # a training must not depend on how its start was stored.
@@ -67,10 +97,10 @@ def tokenizer_json(path: Path) -> dict[str, Any]:
     if (path / "tokenizer.json").is_file():
         loaded: dict[str, Any] = json.loads((path / "tokenizer.json").read_text("utf-8"))
         return loaded
-    transformers = require("transformers", "host")
-    fast = transformers.AutoTokenizer.from_pretrained(
-        path, use_fast=True, local_files_only=True, trust_remote_code=False
-    )
+    with quiet():
+        fast = hugging_face().AutoTokenizer.from_pretrained(
+            path, use_fast=True, local_files_only=True, trust_remote_code=False
+        )
     converted: dict[str, Any] = json.loads(fast.backend_tokenizer.to_str())
     return converted
 
@@ -81,8 +111,12 @@ def special_tokens(path: Path, tokenizer: dict[str, Any]) -> dict[str, str]:
     return specials_of(tokenizer, [json.loads(file.read_text("utf-8")) for file in files if file.is_file()])
 
 
-def read_shapes(path: Path, name: str) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every weight, after a look at each one for NaN and infinity.
+def _in_head(key: str) -> bool:
+    return key.startswith(("classifier.", "pre_classifier.")) or ".pooler." in key
+
+
+def read_shapes(path: Path, name: str, *, finite: bool = False) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every weight; with `finite`, after a look at each number.
 
     Raises:
         DataError: no safetensors, a damaged file, a number that is none, or a dtype other than FP32, FP16 and BF16.
@@ -97,14 +131,15 @@ def read_shapes(path: Path, name: str) -> dict[str, tuple[int, ...]]:
                     dtype = weights.get_slice(key).get_dtype()
                     if dtype not in _FLOATS and not key.endswith("position_ids"):
                         raise DataError(
-                            f"the weights {key} of {name} are {dtype}", "give the model in FP32 or FP16, not quantized"
+                            f"the weights {key} of {name} are {dtype}",
+                            "give the model in FP32 or FP16, not quantized",
                         )
-                    tensor = weights.get_tensor(key)
-                    if not torch.isfinite(tensor).all():
+                    if finite and not torch.isfinite(weights.get_tensor(key)).all():
                         raise DataError(
-                            f"the weights {key} of {name} hold NaN or infinity", "its training diverged: give another"
+                            f"the weights {key} of {name} hold NaN or infinity",
+                            "its training diverged: give another",
                         )
-                    shapes[key] = tuple(tensor.shape)
+                    shapes[key] = tuple(weights.get_slice(key).get_shape())
         except (OSError, safetensors.SafetensorError) as error:
             raise DataError(f"{name}/{file.name} is damaged: {error}", "download or save it again") from error
     return shapes

@@ -1,7 +1,7 @@
 """How far the student is from the teacher: one function a loss, found by the name that recipes use.
 
-Each takes a `Pair` (both models' outputs for one batch) and returns a scalar; `total` weighs and adds them. A new loss is
-a function and a line in `LOSSES`.
+Each takes a `Pair` (both models' outputs for one batch) and returns a scalar; `total` weighs and adds them. A new
+loss is a function and a line in `LOSSES`.
 """
 
 from __future__ import annotations
@@ -42,18 +42,22 @@ class Pair:
 
 
 def logits_loss(pair: Pair) -> Tensor:
-    """KL divergence from teacher to student at a temperature, times its square (Hinton et al. 2015, arXiv:1503.02531)."""
-    import torch.nn.functional as F
+    """KL divergence from teacher to student at a temperature T, times T squared.
 
-    student = F.log_softmax(pair.student.logits / pair.temperature, dim=-1)
-    teacher = F.log_softmax(pair.teacher.logits / pair.temperature, dim=-1)
-    return F.kl_div(student, teacher, reduction="batchmean", log_target=True) * pair.temperature**2
+    Hinton et al. 2015, "Distilling the knowledge in a neural network", arXiv:1503.02531.
+    """
+    from torch.nn import functional
+
+    student = functional.log_softmax(pair.student.logits / pair.temperature, dim=-1)
+    teacher = functional.log_softmax(pair.teacher.logits / pair.temperature, dim=-1)
+    return functional.kl_div(student, teacher, reduction="batchmean", log_target=True) * pair.temperature**2
 
 
 def hidden_loss(pair: Pair) -> Tensor:
-    """Mean squared error of the mapped layers' outputs over real tokens (TinyBERT, arXiv:1909.10351; PKD, arXiv:1908.09355).
+    """Mean squared error between the outputs of mapped layers, over real tokens.
 
-    Both models must have the same width.
+    As in TinyBERT (Jiao et al. 2020, arXiv:1909.10351) and PKD (Sun et al. 2019, arXiv:1908.09355), over all tokens
+    rather than the first alone. Both models must have the same width.
     """
     import torch
 
@@ -67,9 +71,9 @@ def hidden_loss(pair: Pair) -> Tensor:
 
 def label_loss(pair: Pair) -> Tensor:
     """Cross-entropy with the labels of the data."""
-    import torch.nn.functional as F
+    from torch.nn import functional
 
-    return F.cross_entropy(pair.student.logits, pair.labels)
+    return functional.cross_entropy(pair.student.logits, pair.labels)
 
 
 Loss = Callable[[Pair], "Tensor"]

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgebert.artifact import content_hash
 from edgebert.compress.families import FAMILIES, Family, spread
@@ -20,7 +20,7 @@ from edgebert.compress.folder import (
     tokenizer_json,
 )
 from edgebert.compress.vocabulary import clean, prune, write_tokenizer
-from edgebert.errors import DataError, RecipeError, require
+from edgebert.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +40,9 @@ class Student:
     of its word pieces, `positions` the number of tokens that it can read.
     """
 
+    #: Raised by hand when `build_student` or `distill` would give another result than before.
+    VERSION: ClassVar[int] = 1
+
     path: Path
     name: str
     labels: tuple[str, ...]
@@ -53,9 +56,7 @@ class Student:
     model_type: str
 
 
-def build_student(
-    teacher: Teacher, spec: StudentSpec, *, texts: Iterable[str], max_length: int, out: Path
-) -> Student:
+def build_student(teacher: Teacher, spec: StudentSpec, *, texts: Iterable[str], max_length: int, out: Path) -> Student:
     """Take layers, word pieces and positions from the teacher; `out` appears complete or not at all.
 
     Without any layer dropped, the student's logits on `texts` are the teacher's (up to rounding in their sum).
@@ -146,8 +147,9 @@ def choose_layers(teacher: Teacher, spec: StudentSpec) -> tuple[int, ...]:
 
 def _take(teacher: Teacher, layer_map: Sequence[int], kept: NDArray[Any] | None, max_length: int) -> Any:
     """The student's model, FP32: the teacher's class with some of its weights."""
-    torch = require("torch", "host")
     source = load_model(teacher.path, labels=teacher.labels)
+    import torch
+
     family = FAMILIES[teacher.model_type]
     weights = select_weights(source.state_dict(), family, layer_map)
     if kept is not None:

@@ -1,28 +1,35 @@
 """Dropping the word pieces that a task's text never uses, and rebuilding the tokenizer to match.
 
-Pruning is lossless on the text it has seen: WordPiece takes the longest piece that fits, so as long as every piece that
-occurs is kept, each word splits as before. Unseen words fall back to shorter pieces, at worst to single characters,
-all of which are kept.
+WordPiece takes the longest piece that fits, so a word whose pieces are all kept splits as before. The others fall
+back to shorter pieces, at worst to single characters, all of which are kept: no word that could be spelled becomes
+unknown.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgebert.errors import DataError
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 TokenizerJson = dict[str, Any]
 
 SPECIAL_ROLES = ("unk_token", "pad_token", "cls_token", "sep_token", "mask_token")
 _CHUNK = 1000
+
+#: A piece that the task's text has once teaches the student nothing, and costs a row of the embeddings.
+MIN_COUNT = 2
 
 
 @dataclass(frozen=True)
@@ -39,13 +46,14 @@ def clean(tokenizer: Mapping[str, Any]) -> TokenizerJson:
     return copy | {"truncation": None, "padding": None}
 
 
-def prune(tokenizer: Mapping[str, Any], texts: Iterable[str], *, name: str) -> Pruned:
+def prune(tokenizer: Mapping[str, Any], texts: Iterable[str], *, name: str, min_count: int = MIN_COUNT) -> Pruned:
     """Keep the pieces that `texts` need, every single character, and every special token.
 
     Args:
         tokenizer: the content of a tokenizer.json whose model is WordPiece.
         texts: the task's text; each is tokenized whole, without truncation.
         name: the model's name, for messages.
+        min_count: how often a piece must occur to be needed. With 1, every text keeps its tokens.
 
     Raises:
         DataError: the tokenizer is of another kind (BPE, Unigram ...).
@@ -60,11 +68,12 @@ def prune(tokenizer: Mapping[str, Any], texts: Iterable[str], *, name: str) -> P
             "keep it whole: student: {vocabulary: keep}",
         )
     vocabulary: dict[str, int] = before["model"]["vocab"]
-    keep = _safety_set(before)
     engine = Tokenizer.from_str(json.dumps(before))
+    counts: Counter[int] = Counter()
     for chunk in _chunks(texts):
         for encoding in engine.encode_batch(chunk):
-            keep.update(encoding.ids)
+            counts.update(encoding.ids)
+    keep = _safety_set(before, engine) | {index for index, count in counts.items() if count >= min_count}
     kept = np.array(sorted(keep), dtype=np.int64)
     return Pruned(_renumber(before, {int(old): new for new, old in enumerate(kept)}, vocabulary), kept)
 
@@ -79,15 +88,14 @@ def id_map(student: Mapping[str, int], teacher: Mapping[str, int]) -> NDArray[np
     for piece, index in student.items():
         if index >= len(table) or piece not in teacher:
             raise DataError(
-                f"the student's piece {piece!r} (id {index}) is not the teacher's", "build the student again from it"
+                f"the student's piece {piece!r} (id {index}) is not the teacher's",
+                "build the student again from it",
             )
         table[index] = teacher[piece]
     return table
 
 
-def write_tokenizer(
-    folder: Path, tokenizer: TokenizerJson, specials: Mapping[str, str], max_length: int
-) -> None:
+def write_tokenizer(folder: Path, tokenizer: TokenizerJson, specials: Mapping[str, str], max_length: int) -> None:
     """Write tokenizer.json and what transformers wants beside it, so that both read the same ids."""
     normalizer = tokenizer.get("normalizer") or {}
     is_bert = normalizer.get("type") == "BertNormalizer"
@@ -135,7 +143,7 @@ def specials_of(tokenizer: Mapping[str, Any], configs: Sequence[Mapping[str, Any
     return found
 
 
-def _safety_set(tokenizer: Mapping[str, Any]) -> set[int]:
+def _safety_set(tokenizer: TokenizerJson, engine: Tokenizer) -> set[int]:
     """Ids that stay whatever the text: special and added tokens, single characters, and what cannot do without."""
     vocabulary: dict[str, int] = tokenizer["model"]["vocab"]
     prefix: str = tokenizer["model"]["continuing_subword_prefix"]
@@ -146,11 +154,24 @@ def _safety_set(tokenizer: Mapping[str, Any]) -> set[int]:
     for piece, index in vocabulary.items():
         inside = piece.startswith(prefix) and len(piece) > len(prefix)
         characters = piece[len(prefix) :] if inside else piece
-        # A piece with a character that has no piece of its own in that place could not be spelled without itself.
-        spelled = [prefix + c if inside or i else c for i, c in enumerate(characters)]
-        if len(characters) == 1 or (not _is_marker(piece) and not all(c in vocabulary for c in spelled)):
-            keep.add(index)
+        if len(characters) == 1:
+            if not inside or _is_reachable(engine, characters):
+                keep.add(index)
+        elif not _is_marker(piece):
+            # With a character that has no piece of its own in that place, it can be spelled by nothing but itself.
+            spelled = (prefix + c if inside or i else c for i, c in enumerate(characters))
+            if not all(c in vocabulary for c in spelled):
+                keep.add(index)
     return keep
+
+
+def _is_reachable(engine: Tokenizer, character: str) -> bool:
+    """Whether the character ever stands inside a word: ideographs and punctuation are words of their own."""
+    text = f"a{character}"
+    if engine.normalizer is not None:
+        text = engine.normalizer.normalize_str(text)
+    words = engine.pre_tokenizer.pre_tokenize_str(text) if engine.pre_tokenizer is not None else [(text, (0, 0))]
+    return any(character in word[1:] for word, _ in words)
 
 
 def _is_marker(piece: str) -> bool:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
     from matplotlib.transforms import Bbox
 
-_SIZE = 8.5  # points
+_SIZE = 9.0  # points
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,34 @@ def place(axes: Axes, points: Sequence[Named], avoid: Sequence[Text] = ()) -> No
         _write(axes, point, offset[:2], offset[2], leader=offset not in _NEAR)
 
 
+def remark(axes: Axes, height: float, words: str, points: Sequence[tuple[float, float]]) -> None:
+    """Write about a horizontal line, beside it, at the end and on the side where it covers no marker.
+
+    Args:
+        axes: with its limits and scales set, except for the vertical one's last change.
+        height: of the line, in data coordinates.
+        words: what it means.
+        points: in data coordinates.
+    """
+    spots = [axes.transData.transform(point) for point in points]
+    text = None
+    for end, offset in ((1, 7), (1, -8), (0, 7), (0, -8), (1, 7)):
+        if text is not None:
+            text.remove()
+        text = axes.annotate(
+            words, (end, height), xycoords=("axes fraction", "data"), xytext=(2 - 4 * end, offset),
+            textcoords="offset points", ha="right" if end else "left", va="center", color=svg.MUTED, fontsize=8.5,
+        )  # fmt: skip
+        box = _extent(axes, text).padded(7)
+        if not any(box.contains(x, y) for x, y in spots):
+            return
+
+
+def widest(axes: Axes, names: Sequence[str], size: float = _SIZE) -> float:
+    """Width of the widest name, in points."""
+    return max(_size(axes, name, size)[0] for name in names)
+
+
 def _write(axes: Axes, point: Named, offset: tuple[float, float], side: str, *, leader: bool) -> None:
     line = {"arrowstyle": "-", "color": point.colour, "lw": 0.7, "shrinkA": 1, "shrinkB": 4}
     axes.annotate(
@@ -82,8 +110,8 @@ def _legend(axes: Axes, points: Sequence[Named]) -> None:
     axes.legend(handles=handles, frameon=False, fontsize=_SIZE, labelcolor=svg.INK, loc="best")
 
 
-def _size(axes: Axes, name: str) -> tuple[float, float]:
-    text = axes.text(0, 0, name, fontsize=_SIZE)
+def _size(axes: Axes, name: str, size: float = _SIZE) -> tuple[float, float]:
+    text = axes.text(0, 0, name, fontsize=size)
     box = _extent(axes, text)
     text.remove()
     return box.width, box.height

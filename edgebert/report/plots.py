@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgebert.report import svg
-from edgebert.report.labels import Named, place, spread
+from edgebert.report.labels import Named, place, remark, spread, widest
 from edgebert.report.model import Result
 from edgebert.report.view import number
 from edgebert.statistics import MINIMUM_SAMPLES, percentile_interval
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MARKERS = "oD^svPX<>"
-_WIDTH = 4.9  # inches: at this width the text is readable on a phone, and two pictures fit on a screen
+_WIDTH, _HEIGHT = 4.3, 3.5  # inches: the text is readable on a phone, and three pictures fit side by side
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def pictures(results: Sequence[Result], *, max_drop: float | None = None, prefix
 
 
 def _accuracy_latency(results: Sequence[Result], max_drop: float | None, name: str) -> Picture:
-    made = svg.figure(_WIDTH, 3.5)
-    axes = made.add_axes((0.115, 0.14, 0.86, 0.82))
+    made = svg.figure(_WIDTH, _HEIGHT)
+    axes = made.add_axes((0.125, 0.14, 0.85, 0.82))
     shown = [(result, point) for result in results if (point := _point(result)) is not None]
     for result, (x, y) in shown:
         colour, marker = _look(result, results)
@@ -61,7 +61,7 @@ def _accuracy_latency(results: Sequence[Result], max_drop: float | None, name: s
         if result.metric:
             axes.plot([x, x], [100 * result.metric.low, 100 * result.metric.high], color=colour, lw=1.2, alpha=0.35)
         if interval:
-            axes.plot([interval.low, interval.high], [y, y], color=colour, lw=1.2, alpha=0.35)
+            axes.plot([interval.low, interval.high], [y, y], color=colour, lw=1.2, alpha=0.4, zorder=1)
         axes.plot(x, y, marker, ms=7, mfc=colour if result.valid else "none", mec=colour, mew=1.2, zorder=3)
     teacher = next((result for result in results if result.role == "teacher" and result.metric), None)
     _log_axis(axes, [x for _, (x, _) in shown], 1.7)
@@ -72,11 +72,8 @@ def _accuracy_latency(results: Sequence[Result], max_drop: float | None, name: s
     if teacher and teacher.metric and max_drop is not None:
         floor = 100 * teacher.metric.value - max_drop
         axes.axhline(floor, color=svg.MUTED, lw=0.9, ls=(0, (4, 3)))
-        axes.annotate(
-            f"{max_drop:g} point{'' if max_drop == 1 else 's'} below the teacher",
-            (1, floor), xycoords=("axes fraction", "data"), xytext=(-2, 3), textcoords="offset points",
-            ha="right", color=svg.MUTED, fontsize=8,
-        )  # fmt: skip
+        words = f"{max_drop:g} point{'' if max_drop == 1 else 's'} below the teacher"
+        remark(axes, floor, words, [point for _, point in shown])
     place(axes, [Named(x, y, _named(r), *_look(r, results)) for r, (x, y) in shown], avoid=axes.texts)
     caption = "Up and to the left is better. Lines are 95 % intervals; the horizontal axis is logarithmic."
     return Picture("Accuracy against latency", caption, svg.inline(made, name=name, label=_spoken(shown)))
@@ -84,10 +81,11 @@ def _accuracy_latency(results: Sequence[Result], max_drop: float | None, name: s
 
 def _distribution(results: Sequence[Result], name: str) -> Picture:
     rows = len(results)
-    height = 0.62 + 0.44 * rows
+    height = max(_HEIGHT, 0.62 + 0.44 * rows)
     made = svg.figure(_WIDTH, height)
-    left = min(0.42, 0.04 + 0.0155 * max(len(_named(result)) for result in results))
-    axes = made.add_axes((left, 0.44 / height, 0.86 - left, 1 - 0.5 / height))
+    axes = made.add_axes((0.3, 0.44 / height, 0.5, 1 - 0.5 / height))
+    left = (widest(axes, [_named(result) for result in results], 9.5) + 8) / (72 * _WIDTH)
+    axes.set_position((left, 0.44 / height, 0.89 - left, 1 - 0.5 / height))
     for index, result in enumerate(results):
         base, colour = float(rows - 1 - index), _look(result, results)[0]
         launches = [np.asarray(launch) for launch in result.samples_ms if len(launch)]
@@ -120,10 +118,10 @@ def _distribution(results: Sequence[Result], name: str) -> Picture:
 
 
 def _engine(results: Sequence[Result], name: str) -> Picture:
-    made = svg.figure(_WIDTH, 3.5)
-    longest = max(len(_named(result)) for result in results)
-    right = min(0.4, 0.03 + 0.0155 * longest)
-    axes = made.add_axes((0.1, 0.14, 0.9 - right, 0.82))
+    made = svg.figure(_WIDTH, _HEIGHT)
+    axes = made.add_axes((0.11, 0.14, 0.5, 0.82))
+    right = (widest(axes, [_named(result) for result in results]) + 16) / (72 * _WIDTH)
+    axes.set_position((0.11, 0.14, 0.88 - right, 0.82))
     ends: list[Named] = []
     for result in results:
         colour, marker = _look(result, results)
@@ -141,7 +139,9 @@ def _engine(results: Sequence[Result], name: str) -> Picture:
     axes.grid(axis="y")
     spread(axes, ends)
     caption = "Median time of the engine alone, without tokenization, at fixed lengths. Both axes are logarithmic."
-    spoken = "; ".join(f"{r.name}: " + ", ".join(f"{n} {number(t)} ms" for n, t in r.engine_ms.items()) for r in results)
+    spoken = "; ".join(
+        f"{r.name}: " + ", ".join(f"{n} {number(t)} ms" for n, t in r.engine_ms.items()) for r in results
+    )
     return Picture("Engine time against sequence length", caption, svg.inline(made, name=name, label=spoken))
 
 
@@ -161,7 +161,8 @@ def _look(result: Result, results: Sequence[Result]) -> tuple[str, str]:
 def _named(result: Result, most: int = 24) -> str:
     """The name as it fits into a picture: shortened in the middle, where two runs' names differ least."""
     half = (most - 1) // 2
-    name = result.name if len(result.name) <= most else f"{result.name[:half]}…{result.name[-half:]}"
+    printable = " ".join("".join(c if c.isprintable() else " " for c in result.name).split())
+    name = printable if len(printable) <= most else f"{printable[:half]}…{printable[-half:]}"
     return name if result.valid else f"{name} (invalid)"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgebert.errors import require
-from edgebert.gate import GATES, Check, check, describe
+from edgebert.gate import GATES, Check, check, describe, shown
 from edgebert.report.model import Report, Result
 from edgebert.report.plots import Picture, pictures
 from edgebert.report.view import (
@@ -16,8 +16,8 @@ from edgebert.report.view import (
     flat,
     headline,
     megabytes,
+    metric_name,
     milliseconds,
-    number,
     percent,
     row,
     shared_facts,
@@ -70,10 +70,9 @@ def render_html(report: Report) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    metric = next((result.metric.name for result in report.results if result.metric), "metric")
     return environment.get_template("report.html.j2").render(
         report=report,
-        metric=metric,
+        metric=metric_name(report),
         headline=headline(report),
         summary=summary(report),
         figures=_figures(report),
@@ -88,14 +87,15 @@ def render_html(report: Report) -> str:
 
 def method(report: Report) -> list[str]:
     """How the figures were measured, in plain words."""
+    metric = metric_name(report)
     timed = [r for r in report.results if r.latency_ms.n and not r.emulated]
     launches = sorted({len(r.samples_ms) for r in timed if r.samples_ms})
     samples = sorted({r.latency_ms.n for r in timed})
     threads = sorted({r.threads for r in report.results})
     said = [
-        "Accuracy is measured on the whole test set, on the device itself, with each model's own answers. "
+        f"The metric ({metric}) is measured on the test set, with the answers that each model gave on the device. "
         "Its interval holds the true figure in 95 of 100 cases.",
-        "Drop is the teacher's accuracy minus this model's, in percentage points. Agreement is the share of answers "
+        "Drop is the teacher's metric minus this model's, in percentage points. Agreement is the share of answers "
         "equal to the FP32 student's; a flip is an answer that the student has right and this model has wrong.",
     ]
     if timed:
@@ -123,13 +123,17 @@ def method(report: Report) -> list[str]:
 def _section(report: Report, device: str, prefix: str) -> DeviceSection:
     results = report.of_device(device)
     artifacts = [result for result in results if result.role == "artifact"]
-    drop = report.gates.get("max_metric_drop")
+    checks = [each for result in artifacts for each in check(result, report.gates)]
     common, own = shared_facts(results)
     return DeviceSection(
         name=device,
         emulated=all(result.emulated for result in results),
         rows=[row(result, report.results) for result in results],
-        pictures=pictures(results, max_drop=None if drop is None else float(drop), prefix=prefix),
+        pictures=pictures(
+            results,
+            max_drop=next((each.limit for each in checks if each.gate == "max_metric_drop"), None),
+            prefix=prefix,
+        ),
         gates=_gate_table(report, artifacts),
         artifacts=[result.name for result in artifacts],
         facts=common,
@@ -151,8 +155,9 @@ def _gate_table(report: Report, artifacts: Sequence[Result]) -> list[tuple[str, 
 def _cell(found: Check | None) -> tuple[str, str]:
     if found is None:
         return "", NOTHING
-    hidden = found.figure is None or (found.verdict == "unknown")
-    return found.verdict, "unknown" if hidden or found.figure is None else number(found.figure) + GATES[found.gate].unit
+    if found.figure is None or found.verdict == "unknown":
+        return found.verdict, "unknown"
+    return found.verdict, shown(found.gate, found.figure, found.limit)
 
 
 def _figures(report: Report) -> list[Figure]:
@@ -165,7 +170,13 @@ def _figures(report: Report) -> list[Figure]:
     if best.metric:
         beside = f"teacher {percent(teacher.metric.value)}" if teacher and teacher.metric else ""
         made.append(Figure(percent(best.metric.value), best.metric.name, beside))
-    made.append(Figure(milliseconds(best.latency_ms.p50), "median latency", _gain(speed_up(best, report.results), "faster")))
+    made.append(
+        Figure(
+            milliseconds(best.latency_ms.p50),
+            "median latency",
+            _gain(speed_up(best, report.results), "faster"),
+        )
+    )
     made.append(Figure(megabytes(best.model_bytes), "model size", _gain(shrinkage(best, report.results), "smaller")))
     if best.peak_rss_bytes is not None:
         same = teacher is not None and teacher.device == best.device and teacher.peak_rss_bytes is not None

@@ -6,10 +6,22 @@ import re
 
 from edgebert.gate import describe
 from edgebert.report.model import Report
-from edgebert.report.view import Row, headline, row, summary
+from edgebert.report.view import Row, headline, metric_name, row, summary
 
 _SIGNS = {"pass": "✅ pass", "fail": "❌ fail", "unknown": "❔ unknown"}
-_COLUMNS = ("drop", "agreement", "flips", "p50", "p90", "p99", "faster", "size", "smaller", "RSS", "cold start")
+_COLUMNS = (
+    "drop",
+    "agreement",
+    "flips",
+    "p50",
+    "p90",
+    "p99",
+    "faster",
+    "size",
+    "smaller",
+    "RSS",
+    "cold start",
+)
 
 
 def render_markdown(report: Report) -> str:
@@ -21,7 +33,7 @@ def render_markdown(report: Report) -> str:
         rows = [row(result, report.results) for result in report.of_device(device)]
         if len(report.devices) > 1:
             parts.append(f"### {_safe(device)}")
-        parts.append(_table(rows, _metric(report)))
+        parts.append(_table(rows, metric_name(report)))
         if reasons := [f"- **{_safe(r.name)}**: {_safe(text)}" for r in rows for text in (*r.reasons, *r.marks)]:
             parts.append("\n".join(reasons))
     if report.gates:
@@ -36,7 +48,19 @@ def _table(rows: list[Row], metric: str) -> str:
     lines = [_line(head), "|:--|" + "--:|" * (len(head) - 2) + ":--|"]
     for r in rows:
         score = f"{r.metric} ({r.metric_interval})" if r.metric_interval else r.metric
-        figures = (r.drop, r.agreement, r.flips, r.p50, r.p90, r.p99, r.faster, r.size, r.smaller, r.rss, r.cold_start)
+        figures = (
+            r.drop,
+            r.agreement,
+            r.flips,
+            r.p50,
+            r.p90,
+            r.p99,
+            r.faster,
+            r.size,
+            r.smaller,
+            r.rss,
+            r.cold_start,
+        )
         marks = f" ({', '.join(mark.partition(':')[0] for mark in r.marks)})" if r.marks else ""
         verdict = _SIGNS[r.verdict] if r.role == "artifact" else f"({r.role})"
         lines.append(_line([_safe(r.name), score, *figures, verdict + marks]))
@@ -45,10 +69,6 @@ def _table(rows: list[Row], metric: str) -> str:
 
 def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _metric(report: Report) -> str:
-    return next((result.metric.name for result in report.results if result.metric), "metric")
 
 
 def _safe(text: str) -> str:

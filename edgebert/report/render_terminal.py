@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgebert.report.model import Report
-from edgebert.report.view import row
+from edgebert.report.view import metric_name, row
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,11 +20,10 @@ def summary_table(report: Report) -> Table:
 
     several = len(report.devices) > 1
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    metric = next((result.metric.name for result in report.results if result.metric), "metric")
     table.add_column("model", no_wrap=True)
     if several:
         table.add_column("device")
-    for heading in (metric, "drop", "p50", "p90", "faster", "size", "smaller"):
+    for heading in (metric_name(report), "drop", "p50", "p90", "faster", "size", "smaller"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict")
     for result in report.results:

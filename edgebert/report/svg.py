@@ -36,7 +36,7 @@ _STYLE = {
     "svg.fonttype": "none",  # text stays text: it can be selected, searched and read aloud
     "svg.hashsalt": "edgebert",
     "text.parse_math": False,  # a dollar sign in a name is a dollar sign
-    "font.size": 9.0,
+    "font.size": 9.5,
     "text.color": INK,
     "axes.facecolor": "none",
     "axes.edgecolor": RULE,

@@ -10,6 +10,7 @@ from edgebert.report.model import Report, Result
 from edgebert.statistics import percentile_interval
 
 NOTHING = "—"
+_UNITS = {"cpu": "CPU", "c": "°C", "mhz": "MHz", "rss": "RSS", "id": "ID", "os": "OS", "mb": "MB", "isa": "ISA"}
 NOT_A_DEVICE = "emulated: times are not a device's"
 INVALID = "invalid: the machine drifted or was throttled"
 
@@ -20,6 +21,7 @@ class Row:
 
     name: str
     kind: str
+    weights: str
     role: str
     verdict: str
     marks: tuple[str, ...]
@@ -48,6 +50,7 @@ def row(result: Result, results: Sequence[Result]) -> Row:
     return Row(
         name=result.name,
         kind=f"{result.format} {result.precision}",
+        weights=f"{number(result.parameters / 1e6)} M weights" if result.parameters else "",
         role=result.role,
         verdict=result.verdict,
         marks=marks(result),
@@ -100,6 +103,11 @@ def shrinkage(result: Result, results: Sequence[Result]) -> float | None:
     return teacher.model_bytes / result.model_bytes
 
 
+def metric_name(report: Report) -> str:
+    """What the metric is called."""
+    return next((result.metric.name for result in report.results if result.metric), "metric")
+
+
 def headline(report: Report) -> str:
     """The verdict in one sentence."""
     judged = [r for r in report.results if r.role == "artifact"]
@@ -114,7 +122,9 @@ def headline(report: Report) -> str:
     parts = [f"{counts['fail']} of {total} {'fails' if counts['fail'] == 1 else 'fail'}"] if counts["fail"] else []
     if counts["unknown"]:
         parts.append(
-            f"{counts['unknown']} could not be judged" if parts else f"{counts['unknown']} of {total} could not be judged"
+            f"{counts['unknown']} could not be judged"
+            if parts
+            else f"{counts['unknown']} of {total} could not be judged"
         )
     return ", ".join(parts)
 
@@ -133,7 +143,9 @@ def summary(report: Report) -> str:
     best = winner(report)
     if best is None:
         return ""
-    text = f"{best.name} is the quickest that passes on {best.device}: {milliseconds(best.latency_ms.p50)} at the median"
+    text = (
+        f"{best.name} is the quickest that passes on {best.device}: {milliseconds(best.latency_ms.p50)} at the median"
+    )
     faster, smaller = speed_up(best, report.results), shrinkage(best, report.results)
     gains = ([f"{faster:.1f} times faster"] if faster else []) + ([f"{smaller:.1f} times smaller"] if smaller else [])
     if gains:
@@ -178,7 +190,7 @@ def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Nested facts as lines of text: `cpu_model` becomes `cpu model`, a list is joined by commas."""
     lines: dict[str, str] = {}
     for key, value in facts.items():
-        name = f"{prefix}{key}".replace("_", " ")
+        name = prefix + " ".join(_UNITS.get(word, word) for word in str(key).split("_"))
         if isinstance(value, Mapping):
             lines |= flat(value, f"{name}, ")
         elif value is not None and value != "" and value != []:

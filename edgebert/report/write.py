@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgebert.errors import UsageError
 from edgebert.gate import judged, overall, unmatched_devices
 from edgebert.report.model import REPORT, SCHEMA_VERSION, LineageStep, Report, Result, best_of
 from edgebert.report.render_html import render_html
@@ -49,7 +51,10 @@ def assemble(
         results=done,
         gates=given,
         verdict=overall(done),
-        notes=(*notes, *(f"A gate names the device {device}, on which nothing was measured." for device in lost)),
+        notes=(
+            *notes,
+            *(f"A gate names the device {device}, on which nothing was measured." for device in lost),
+        ),
         lineage=tuple(lineage),
         best=best_of(done),
         created=created,
@@ -67,6 +72,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         The three paths, in that order.
 
     Raises:
+        UsageError: the folder cannot be written to.
         DataError: the report holds what JSON cannot (a figure that is not finite, a field of a wrong type).
         MissingExtra: jinja2 or matplotlib is not installed.
     """
@@ -74,12 +80,24 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     value = report.to_json()
     Report.from_json(value)
     texts = {
-        REPORT: json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        REPORT: _as_json(value),
         "report.md": render_markdown(report),
         "report.html": render_html(report),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    return [_write(folder / name, text) for name, text in texts.items()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return [_write(folder / name, text) for name, text in texts.items()]
+    except OSError as error:
+        raise UsageError(
+            f"the report cannot be written to {folder}: {error.strerror or error}",
+            "give a folder that you may write to",
+        ) from error
+
+
+def _as_json(value: Any) -> str:
+    """One field a line, but samples side by side: no JSON string holds a line break, so none is touched."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    return re.sub(r"\[\n\s+([-+.,\deE\s]+?)\n\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text) + "\n"
 
 
 def _write(path: Path, text: str) -> Path:

@@ -18,6 +18,7 @@ import random
 import re
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ HERE = Path(__file__).parent
 SEED = "edgebert intents 1"
 SPLITS = ("train", "validation", "test")
 SHARES = (0.6, 0.15, 0.25)  # of the templates of an intent, by split
-HANDWRITTEN_SHARES = (0.5, 1 / 6, 1 / 3)
+HANDWRITTEN_SHARES = (0.6, 0.15, 0.25)
 OUT_OF_SCOPE = "out_of_scope"
 QUOTA = {"train": 85, "validation": 15, "test": 23}  # utterances of an intent, the hand-written ones included
 OUT_OF_SCOPE_QUOTA = {"train": 300, "validation": 45, "test": 94}
@@ -128,13 +129,25 @@ def load_lexicon(path: Path = HERE / "slots.toml") -> Lexicon:
     return Lexicon(**tomllib.loads(path.read_text(encoding="utf-8")))
 
 
-def deal(keys: Sequence[str], shares: Sequence[float]) -> dict[str, str]:
-    """Deal keys to the splits by these shares, in the order of their SHA-256; every split gets at least one."""
-    ranked = sorted(keys, key=_digest)
-    first = max(1, round(len(ranked) * shares[0]))
-    second = first + max(1, round(len(ranked) * shares[1]))
-    bounds = dict(zip(SPLITS, ((0, first), (first, second), (second, len(ranked))), strict=True))
-    return {key: split for split, (start, end) in bounds.items() for key in ranked[start:end]}
+def deal(texts: Sequence[str], shares: Sequence[float], *, familiar: bool) -> dict[str, str]:
+    """Deal texts to the splits by these shares, in the order of their SHA-256.
+
+    With `familiar` a text whose words all occur in the texts that stay in training is held out first, so that a test
+    asks for known words in an unknown sentence, rather than for the meaning of a word never seen.
+    """
+    waiting = sorted(texts, key=_digest)
+    sizes = {split: max(1, round(len(texts) * share)) for split, share in zip(SPLITS, shares, strict=True)}
+    uses = Counter(word for text in texts for word in _words(text))
+    dealt: dict[str, str] = {}
+    turns = ["test", "validation"] * len(texts)
+    for split in turns:
+        if sum(dealt_split == split for dealt_split in dealt.values()) == sizes[split]:
+            continue
+        held_out = min(waiting, key=lambda text: sum(uses[word] == 1 for word in _words(text)) if familiar else 0)
+        waiting.remove(held_out)
+        uses.subtract(_words(held_out))
+        dealt[held_out] = split
+    return dealt | dict.fromkeys(waiting, "train")
 
 
 def spell(number: int) -> str:
@@ -241,9 +254,9 @@ def build() -> dict[str, list[Utterance]]:
     splits: dict[str, list[Utterance]] = {split: [] for split in SPLITS}
     taken = {same(text) for texts in handwritten.values() for text in texts}
     for intent, texts in handwritten.items():
-        dealt_texts = deal(texts, HANDWRITTEN_SHARES)
+        dealt_texts = deal(texts, HANDWRITTEN_SHARES, familiar=False)
         own = {t.key: t for t in templates if t.intent == intent}
-        dealt = deal(list(own), SHARES)
+        dealt = deal(list(own), SHARES, familiar=True)
         for split in SPLITS:
             lines = [Utterance(t, intent, f"{intent}/handwritten/{t}") for t in texts if dealt_texts[t] == split]
             quota = (OUT_OF_SCOPE_QUOTA if intent == OUT_OF_SCOPE else QUOTA)[split]
@@ -281,6 +294,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             path.write_bytes(content)
             print(f"{path.name}: {len(lines)} utterances, {math.ceil(len(content) / 1000)} kB")
     return 1 if stale else 0
+
+
+def _words(pattern: str) -> set[str]:
+    return set(re.findall(r"[\w']+", _SLOT.sub(" ", pattern)))
 
 
 def _digest(text: str) -> str:

@@ -1,0 +1,242 @@
+"""Making a teacher: from a pretrained body, or from random weights and a tokenizer of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgebert.compress.batches import Examples, digest, encode, pad
+from edgebert.compress.checkpoints import CHECKPOINT_EVERY
+from edgebert.compress.folder import (
+    copy_licence,
+    hugging_face,
+    load_model,
+    new_folder,
+    save_model,
+    special_tokens,
+    tokenizer_json,
+)
+from edgebert.compress.noise import Noise
+from edgebert.compress.vocabulary import SPECIAL_ROLES, all_pieces, clean, specials_of, write_tokenizer
+from edgebert.errors import DataError
+from edgebert.teacher import Teacher, check_body, inspect, resolve
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from edgebert.compress.training import Batch
+    from edgebert.progress import Progress
+    from edgebert.recipe import FineTuneSpec, ScratchSpec
+    from edgebert.tasks import Record
+
+#: Share of word pieces masked in training: what a teacher has seen damaged, it can explain to a student.
+NOISE = 0.1
+
+
+def fine_tune(
+    spec: FineTuneSpec,
+    *,
+    task: str,
+    labels: Sequence[str],
+    train: Sequence[Record],
+    validation: Sequence[Record],
+    lengths: Sequence[int],
+    out: Path,
+    work: Path,
+    progress: Progress,
+    base: Path,
+    threads: int | None = None,
+    checkpoint_every: float = CHECKPOINT_EVERY,
+) -> Teacher:
+    """Train a classifier with cross-entropy; `out` appears complete or not at all.
+
+    Bit for bit repeatable, and resumable from `work`, as distillation is.
+
+    Args:
+        spec: the teacher section of the recipe.
+        task: the task's name.
+        labels: the labels in their order.
+        train: the examples to learn from; with `spec.scratch` the tokenizer too.
+        validation: examples to report the accuracy on, at the end.
+        lengths: sequence lengths; the largest cuts.
+        out: the teacher's folder.
+        work: a folder for checkpoints, gone at the end.
+        progress: told of each step.
+        base: the folder that a relative `spec.base` starts from, or the body itself.
+        threads: of torch; results may differ between numbers of threads. Default: as torch is set.
+        checkpoint_every: seconds between checkpoints.
+
+    Raises:
+        DataError: a body that cannot be used, or labels in the data that are not in `labels`.
+        TrainingError: the loss is no longer a number.
+    """
+    hugging_face()
+    from edgebert.compress import training
+
+    work.mkdir(parents=True, exist_ok=True)
+    with training.repeatable(threads):
+        if spec.scratch is not None:
+            start = _from_scratch(spec.scratch, train, labels, lengths[-1], spec.seed)
+        else:
+            start = _from_body(resolve(spec.base or "", base), labels, lengths[-1], spec.seed)
+        with new_folder(work / "start") as folder:
+            write_tokenizer(folder, start.tokenizer, start.specials, lengths[-1])
+        examples = encode(train, work / "start", task, labels, lengths[-1])
+        watched = encode(validation, work / "start", task, labels, lengths[-1]) if validation else None
+        collate = _Collate(examples, start, spec.seed)
+        training.train(
+            training.Job(
+                name="fine-tune",
+                model=start.model,
+                loss=_loss,
+                collate=collate,
+                lengths=[len(ids) for ids in examples.ids],
+                settings=spec,
+                identity=start.identity | {"examples": digest(examples), "labels": list(labels)},
+                work=work,
+                progress=progress,
+                checkpoint_every=checkpoint_every,
+            )
+        )
+        if watched is not None:
+            share = training.accuracy(start.model, watched, collate.pad_id)
+            progress.say(f"fine-tune: {share:.2%} of the validation split right")
+    with new_folder(out) as folder:
+        save_model(start.model, folder)
+        write_tokenizer(folder, start.tokenizer, start.specials, start.positions)
+        if start.licence_from is not None:
+            copy_licence(start.licence_from, folder)
+    shutil.rmtree(work, ignore_errors=True)
+    return inspect(out, name=out.name, labels=labels)
+
+
+def train_wordpiece(texts: Iterable[str], size: int) -> dict[str, Any]:
+    """The content of a tokenizer.json: lower-case WordPiece with at most `size` pieces, trained on `texts`.
+
+    Raises:
+        DataError: `size` does not even hold the characters of the texts.
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+    texts = list(texts)
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    characters = sorted({c for text in texts for c in tokenizer.normalizer.normalize_str(text) if not c.isspace()})
+    specials = [f"[{role[:-6].upper()}]" for role in ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")]
+    if size < len(specials) + 2 * len(characters):
+        raise DataError(
+            f"a vocabulary of {size} is too small for the {len(characters)} different characters of the texts",
+            f"make teacher.scratch.vocabulary at least {len(specials) + 2 * len(characters)}",
+        )
+    # The trainer numbers the inner characters in the order of a hash table, and breaks ties by number: another
+    # vocabulary in each process. Handed in as special, they are numbered here.
+    inner = [f"##{c}" for c in characters]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size, special_tokens=specials + inner, initial_alphabet=characters, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    pieces = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    vocabulary = {piece: index for index, (piece, _) in enumerate(pieces)}
+    fresh = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    fresh.normalizer = tokenizer.normalizer
+    fresh.pre_tokenizer = tokenizer.pre_tokenizer
+    fresh.decoder = decoders.WordPiece()
+    fresh.add_special_tokens(specials)
+    fresh.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")],
+    )
+    trained: dict[str, Any] = json.loads(fresh.to_str())
+    return trained
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where a fine-tuning begins; `positions` is the number of tokens that the model can read."""
+
+    model: Any
+    tokenizer: dict[str, Any]
+    specials: dict[str, str]
+    positions: int
+    identity: dict[str, Any]
+    licence_from: Path | None = None
+
+
+def _from_scratch(
+    shape: ScratchSpec, train: Sequence[Record], labels: Sequence[str], max_length: int, seed: int
+) -> _Start:
+    import torch
+
+    transformers = hugging_face()
+    tokenizer = train_wordpiece((record["text"] for record in train), shape.vocabulary)
+    pieces = all_pieces(tokenizer)
+    config = transformers.BertConfig(
+        vocab_size=len(pieces),
+        hidden_size=shape.hidden_size,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        intermediate_size=shape.intermediate_size,
+        max_position_embeddings=max_length,
+        pad_token_id=pieces["[PAD]"],
+        id2label=dict(enumerate(labels)),
+        label2id={label: index for index, label in enumerate(labels)},
+    )
+    torch.manual_seed(seed)
+    model = transformers.BertForSequenceClassification(config)
+    identity = {"scratch": config.to_dict() | {"dtype": "float32"}, "pieces": pieces}
+    return _Start(model, tokenizer, specials_of(tokenizer), max_length, json.loads(json.dumps(identity, default=str)))
+
+
+def _from_body(path: Path, labels: Sequence[str], max_length: int, seed: int) -> _Start:
+    import torch
+
+    body = check_body(path, path.name)
+    if max_length > body.positions:
+        raise DataError(
+            f"lengths goes up to {max_length}, but {path.name} reads at most {body.positions} tokens",
+            f"make the largest length {body.positions} or less",
+        )
+    torch.manual_seed(seed)  # the new head's weights
+    model = load_model(path, labels=labels, body_only=True)
+    tokenizer = clean(tokenizer_json(path))
+    return _Start(model, tokenizer, special_tokens(path, tokenizer), body.positions, {"base": body.content_hash}, path)
+
+
+class _Collate:
+    """Batches of noised word pieces with their labels."""
+
+    def __init__(self, examples: Examples, start: _Start, seed: int) -> None:
+        pieces = all_pieces(start.tokenizer)
+        special = {pieces[start.specials[role]] for role in SPECIAL_ROLES if role in start.specials}
+        self.pad_id = pieces[start.specials["pad_token"]]
+        self._examples = examples
+        self._noise = Noise(
+            rate=NOISE,
+            seed=seed,
+            mask_id=pieces.get(start.specials.get("mask_token", "")),
+            candidates=np.array(sorted(set(pieces.values()) - special), dtype=np.int64),
+            special=frozenset(special),
+        )
+
+    def __call__(self, pairs: Sequence[tuple[int, int]]) -> Batch:
+        import torch
+
+        ids, mask = pad([self._noise.apply(self._examples.ids[i], epoch, i) for epoch, i in pairs], self.pad_id)
+        labels = torch.from_numpy(self._examples.labels[[i for _, i in pairs]])
+        return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def _loss(model: Callable[..., Any], batch: Batch) -> Tensor:
+    """Cross-entropy of one batch, a scalar."""
+    from torch.nn import functional
+
+    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    return functional.cross_entropy(logits, batch["labels"])

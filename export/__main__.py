@@ -1,0 +1,156 @@
+"""One export, in a process of its own: `python -m edgebert.export JOB.json` (started by `edgebert.exporting`).
+
+Convert, take the companions along, compare with the source, write the golden answers, and only then save.
+What went wrong goes into a result file beside the job, so that the parent raises the same error.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from edgebert import artifact as artifacts
+from edgebert import exporting, golden, registry, tasks
+from edgebert.artifact import Artifact, Manifest
+from edgebert.errors import EdgebertError, ExportError
+from edgebert.protocols import ExportedModel, ExportJob
+from edgebert.tokenization import load_tokenizer
+
+from . import calibration, parity
+from .source import Source, companions, first_line, load_source, reference_outputs
+
+
+def main(job_path: Path) -> int:
+    """Run one job file; returns the exit code."""
+    body = json.loads(job_path.read_text("utf-8"))
+    _die_with(body["parent"])
+    error: dict[str, Any] = {"error": None}
+    code = 0
+    try:
+        export(body, job_path.parent / exporting.FOLDER)
+    except EdgebertError as found:
+        error = {"error": type(found).__name__, "message": found.message, "hint": found.hint}
+        code = found.exit_code
+    except Exception as found:
+        # The converters raise everything there is, and all of it means: this graph cannot be converted.
+        traceback.print_exc()
+        name = f"{body['format']}-{body['precision']}"
+        error = {
+            "error": "ExportError",
+            "message": f"the conversion to {name} failed: {type(found).__name__}: {first_line(found)}",
+            "hint": "is the model of a family that edgebert exports (BERT, DistilBERT, ...)?",
+        }
+        code = ExportError.exit_code
+    (job_path.parent / exporting.RESULT).write_text(json.dumps(error), encoding="utf-8")
+    return code
+
+
+def export(body: dict[str, Any], folder: Path) -> Artifact:
+    """From the job to the saved artifact.
+
+    Raises:
+        ExportError: the conversion failed, or its result lost too much.
+    """
+    job = ExportJob(
+        model=Path(body["model"]),
+        task=body["task"],
+        format=body["format"],
+        precision=body["precision"],
+        lengths=tuple(body["lengths"]),
+        calibration=Path(body["calibration"]) if body["calibration"] else None,
+        out=folder,
+        seed=body["seed"],
+    )
+    source = load_source(job.model, job.task)
+    _check_lengths(source, job.lengths[-1])
+    exported = exporting.exporter(job.format).export(job)
+    for path in companions(job.model):
+        shutil.copyfile(path, folder / path.name)
+    manifest = _manifest(body, job, source, exported)
+    entry = _compare(job, source, manifest, folder)
+    lineage = (*body["lineage"], {"name": manifest.name, "role": "artifact", **entry})
+    return artifacts.save(folder, _with_lineage(manifest, lineage), Path(body["target"]))
+
+
+def _compare(job: ExportJob, source: Source, manifest: Manifest, folder: Path) -> dict[str, Any]:
+    """Ask the exported model and the source the same texts; writes `golden.json` when they agree."""
+    task = tasks.get(job.task)
+    tokenizer = load_tokenizer(folder, manifest.max_length)
+    records = calibration.parity_records(job)
+    encoded = task.encode(tokenizer, records)
+    # Not an artifact yet, but what a runtime reads of one is there.
+    candidate = Artifact(folder, manifest, artifact_id="")
+    runtime = registry.find("runtimes", job.format)(candidate, 1)
+    try:
+        found = golden.answers(encoded, runtime, manifest.inputs, manifest.lengths)
+        expected = reference_outputs(source, encoded, task.outputs)
+        entry = parity.judge(job, expected, found, records, source.labels)
+        chosen = calibration.spread_by_length(encoded, golden.TEXTS)
+        golden.make(
+            folder,
+            task=job.task,
+            precision=job.precision,
+            engine=runtime.engine,
+            records=[records[index] for index in chosen],
+            encoded=[encoded[index] for index in chosen],
+            outputs={name: array[chosen] for name, array in found.items()},
+        )
+    finally:
+        runtime.close()
+    return entry
+
+
+def _manifest(body: dict[str, Any], job: ExportJob, source: Source, exported: ExportedModel) -> Manifest:
+    return Manifest(
+        task=job.task,
+        labels=source.labels,
+        format=job.format,
+        precision=job.precision,
+        model_files=exported.files,
+        inputs=exported.inputs,
+        outputs=exported.outputs,
+        max_length=job.lengths[-1],
+        lengths=exported.lengths,
+        batch=exported.batch,
+        precision_parts=exported.precision,
+        calibration=exported.calibration,
+        settings=exported.settings,
+        parameters=source.parameters,
+        tools=exporting.tool_versions(job.format),
+        licence=body["licence"],
+    )
+
+
+def _with_lineage(manifest: Manifest, lineage: tuple[dict[str, Any], ...]) -> Manifest:
+    from dataclasses import replace
+
+    return replace(manifest, lineage=lineage)
+
+
+def _check_lengths(source: Source, longest: int) -> None:
+    positions = getattr(source.config, "max_position_embeddings", longest)
+    if longest > positions:
+        raise ExportError(
+            f"the model reads at most {positions} tokens, and lengths go to {longest}",
+            f"give lengths up to {positions}",
+        )
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel end this process when its parent is gone, however that came about (Linux)."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

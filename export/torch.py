@@ -1,0 +1,41 @@
+"""The baseline: a model as it is, in FP32, so that torch is measured by the same worker as every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from edgebert import tasks
+from edgebert.protocols import ExportedModel, ExportJob, TensorSpec
+
+from .source import load_source
+
+FILE = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class TorchExporter:
+    """Writes the weights as FP32 safetensors; whatever precision they were stored in."""
+
+    precisions: Mapping[str, bool] = field(default_factory=lambda: {"fp32": False})
+    tools: tuple[str, ...] = ("torch", "transformers", "safetensors")
+    version: int = 1
+
+    def export(self, job: ExportJob) -> ExportedModel:
+        """Write `model.safetensors`. Raises ExportError."""
+        from safetensors.torch import save_file
+
+        source = load_source(job.model, job.task)
+        # Tied weights share storage, which the format refuses: each is written out under its own name.
+        weights = {name: weight.contiguous().clone() for name, weight in source.model.state_dict().items()}
+        save_file(weights, job.out / FILE, metadata={"format": "pt"})
+        labels = len(source.labels)
+        return ExportedModel(
+            files=(FILE,),
+            inputs=tuple(TensorSpec(name, "int64", (-1, -1)) for name in source.inputs),
+            outputs=tuple(TensorSpec(name, "float32", (-1, labels)) for name in tasks.get(job.task).outputs),
+            precision={"all": "float32"},
+        )
+
+
+EXPORTER = TorchExporter()

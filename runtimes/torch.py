@@ -1,0 +1,66 @@
+"""torch, eager, through transformers: the reference that every other engine is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgebert.artifact import Artifact
+from edgebert.errors import ArtifactError, UsageError, require
+from edgebert.protocols import Tensors
+
+HEADS = {"text-classification": "AutoModelForSequenceClassification"}
+
+
+class TorchRuntime:
+    """A model of transformers as anybody would run it: its default attention, no compilation."""
+
+    def __init__(self, artifact: Artifact, threads: int) -> None:
+        self._torch = torch = require("torch", "host")
+        transformers = require("transformers", "host")
+        self.engine = f"torch {torch.__version__}"
+        torch.set_num_threads(threads)  # of the whole process: torch has no pool per model
+        transformers.utils.logging.set_verbosity_error()
+        try:
+            model = getattr(transformers, HEADS[artifact.manifest.task]).from_pretrained(
+                artifact.path,
+                dtype=torch.float32,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+            )
+        except Exception as error:  # transformers raises a dozen kinds, all of which mean the same here
+            raise ArtifactError(
+                f"{artifact.path} is refused by transformers: {str(error)[:300]}", "export it again"
+            ) from error
+        self._model = model.eval().requires_grad_(False)
+        self.settings: Mapping[str, Any] = {
+            "threads": threads,
+            "transformers": transformers.__version__,
+            "attention": model.config._attn_implementation,
+        }
+        self._inputs = [spec.name for spec in artifact.manifest.inputs]
+        self._outputs = [spec.name for spec in artifact.manifest.outputs]
+
+    def run(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
+        """Int64 inputs [batch, length] by name -> float32 outputs by name."""
+        torch = self._torch
+        try:
+            given = {name: torch.from_numpy(np.ascontiguousarray(inputs[name])) for name in self._inputs}
+        except KeyError as error:
+            raise UsageError(f"the input {error} is missing", f"given: {', '.join(inputs)}") from None
+        with torch.inference_mode():
+            result = self._model(**given)
+        return {name: result[name].numpy().astype(np.float32, copy=True) for name in self._outputs}
+
+    def close(self) -> None:
+        """Free the model."""
+        del self._model
+
+
+def load(artifact: Artifact, threads: int) -> TorchRuntime:
+    """Load a verified artifact. Raises ArtifactError, MissingExtra."""
+    return TorchRuntime(artifact, threads)

@@ -1,0 +1,227 @@
+"""Distillation: it learns, it repeats itself bit for bit, and it goes on where it was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edgebert.compress.batches import encode
+from edgebert.compress.distill import distill
+from edgebert.compress.folder import load_model
+from edgebert.compress.student import Student, build_student
+from edgebert.compress.training import accuracy
+from edgebert.errors import DataError, RecipeError, TrainingError
+from edgebert.progress import SILENT
+from edgebert.recipe import DistillSpec, FineTuneSpec, StudentSpec
+from edgebert.teacher import Teacher, fine_tune
+
+Records = list[dict[str, str]]
+LENGTHS = (16, 32)
+SPEC = {"epochs": 2, "batch_size": 8, "lr": 1e-3}
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory, records: Records) -> Teacher:
+    """A teacher that knows its labels, made by fine-tuning from scratch."""
+    folder = tmp_path_factory.mktemp("taught")
+    return fine_tune(
+        FineTuneSpec(
+            scratch={"layers": 4, "hidden_size": 32, "heads": 2, "intermediate_size": 64, "vocabulary": 200},
+            epochs=30,
+            batch_size=16,
+            lr=2e-3,
+        ),
+        task="text-classification",
+        labels=("lights", "music", "weather"),
+        train=records,
+        validation=records,
+        lengths=LENGTHS,
+        out=folder / "teacher",
+        work=folder / "work",
+        progress=SILENT,
+        threads=1,
+    )
+
+
+def build(teacher: Teacher, records: Records, out: Path) -> Student:
+    texts = [record["text"] for record in records]
+    return build_student(teacher, StudentSpec(layers=2), texts=texts, max_length=LENGTHS[-1], out=out)
+
+
+def run(teacher: Teacher, start: Path, records: Records, out: Path, **spec: object) -> Student:
+    return distill(
+        teacher,
+        start,
+        DistillSpec(**SPEC | spec),
+        train=records,
+        validation=records[:10],
+        labels=teacher.labels,
+        lengths=LENGTHS,
+        out=out,
+        work=out.with_name(out.name + "-work"),
+        progress=SILENT,
+        threads=1,
+    )
+
+
+def test_the_student_learns_the_teachers_answers(taught: Teacher, records: Records, tmp_path: Path) -> None:
+    start = build(taught, records, tmp_path / "start")
+    examples = encode(records, start.path, "text-classification", taught.labels, LENGTHS[-1])
+    teacher_share = accuracy(load_model(taught.path), encode(
+        records, taught.path, "text-classification", taught.labels, LENGTHS[-1]
+    ), 0)  # fmt: skip
+    student = run(taught, start.path, records, tmp_path / "out", epochs=8)
+    assert teacher_share > 0.95
+    assert accuracy(load_model(student.path), examples, 0) >= teacher_share - 0.03
+    assert student.layer_map == (1, 3)
+    assert (tmp_path / "out" / "tokenizer.json").read_bytes() == (start.path / "tokenizer.json").read_bytes()
+    assert not (tmp_path / "out-work").exists()
+    # Dropout is off while it learns, but the folder says what the teacher said.
+    config = json.loads((student.path / "config.json").read_text())
+    assert config["hidden_dropout_prob"] == 0.1
+
+
+def test_twice_the_same_bytes_and_another_seed_others(taught: Teacher, records: Records, tmp_path: Path) -> None:
+    start = build(taught, records, tmp_path / "start").path
+    first = run(taught, start, records, tmp_path / "a")
+    torch.manual_seed(12345)  # the state of global generators must not matter
+    np.random.seed(99)  # noqa: NPY002
+    second = run(taught, start, records, tmp_path / "b")
+    other = run(taught, start, records, tmp_path / "c", seed=1)
+    assert first.content_hash == second.content_hash
+    assert first.content_hash != other.content_hash
+
+
+def test_noise_reaches_both_models_alike(
+    taught: Teacher, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A student that is the whole teacher stays at loss 0 under noise: both see the same pieces."""
+    texts = [record["text"] for record in records]
+    whole = build_student(taught, StudentSpec(layers=None), texts=texts, max_length=32, out=tmp_path / "start")
+    seen: list[float] = []
+    from edgebert.compress import distill as module
+
+    original = module.total
+
+    def watched(pair: object, weights: object) -> torch.Tensor:
+        loss = original(pair, weights)  # type: ignore[arg-type]
+        seen.append(loss.item())
+        return loss
+
+    monkeypatch.setattr(module, "total", watched)
+    run(taught, whole.path, records, tmp_path / "out", noise=0.5, epochs=1, lr=1e-12)
+    assert len(seen) == 12
+    assert max(seen) < 1e-6
+
+
+def test_no_epochs_leave_the_student_as_it_was_cut_out(taught: Teacher, records: Records, tmp_path: Path) -> None:
+    start = build(taught, records, tmp_path / "start")
+    assert run(taught, start.path, records, tmp_path / "out", epochs=0).content_hash == start.content_hash
+
+
+def test_nothing_on_stdout(
+    taught: Teacher, records: Records, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    start = build(taught, records, tmp_path / "start").path
+    capfd.readouterr()
+    run(taught, start, records, tmp_path / "out", max_steps=12)
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert captured.err == ""
+
+
+def test_a_loss_that_does_not_exist(taught: Teacher, records: Records, tmp_path: Path) -> None:
+    start = build(taught, records, tmp_path / "start").path
+    spec = DistillSpec(**SPEC).model_copy(update={"losses": {"attention": 1.0}})
+    with pytest.raises(RecipeError, match="'attention' is no loss"):
+        distill(
+            taught, start, spec, train=records, validation=[], labels=taught.labels, lengths=LENGTHS,
+            out=tmp_path / "out", work=tmp_path / "work", progress=SILENT,
+        )  # fmt: skip
+
+
+def test_a_diverging_training_says_so(taught: Teacher, records: Records, tmp_path: Path) -> None:
+    start = build(taught, records, tmp_path / "start").path
+    with pytest.raises(TrainingError, match="no longer a number"):
+        run(taught, start, records, tmp_path / "out", lr=1e30, epochs=4)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_student_of_another_teacher(
+    taught: Teacher, make_teacher: Callable[..., Teacher], records: Records, tmp_path: Path
+) -> None:
+    stranger = make_teacher()
+    start = build(stranger, records, tmp_path / "start").path
+    with pytest.raises(DataError, match="not the teacher's"):
+        run(taught, start, records, tmp_path / "out")
+
+
+CHILD = """
+import json, sys, time
+from pathlib import Path
+from edgebert.compress.distill import distill
+from edgebert.recipe import DistillSpec
+from edgebert.teacher import inspect
+
+folder, pause = Path(sys.argv[1]), float(sys.argv[2])
+
+class Slow:
+    def say(self, text): print(text, flush=True)
+    def step(self, name, done, total, note=""):
+        time.sleep(pause)
+        print(f"step {done:.0f}", flush=True)
+
+records = json.loads((folder / "records.json").read_text())
+teacher = inspect(Path((folder / "teacher.txt").read_text()), name="taught")
+distill(
+    teacher, folder / "start", DistillSpec(epochs=4, batch_size=8, lr=1e-3, noise=0.3), train=records,
+    validation=[], labels=teacher.labels, lengths=(16, 32), out=folder / "out", work=folder / "work",
+    progress=Slow(), threads=1, checkpoint_every=0.0,
+)
+"""
+
+
+def child(folder: Path, pause: float) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", CHILD, str(folder), str(pause)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_it_ends_with_the_same_bytes(taught: Teacher, records: Records, tmp_path: Path) -> None:
+    """SIGKILL after a step, in the middle of writing a checkpoint, and at random: the student is the same."""
+    hashes = []
+    for name in ("undisturbed", "killed"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "records.json").write_text(json.dumps(records))
+        (folder / "teacher.txt").write_text(str(taught.path))
+        build(taught, records, folder / "start")
+        for delay in (0.0, 0.02, 0.05, 0.11) if name == "killed" else ():
+            process = child(folder, pause=0.05)
+            assert process.stdout is not None
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                if sum(text.startswith("step") for text in lines) == 6:
+                    break
+            time.sleep(delay)
+            os.kill(process.pid, signal.SIGKILL)
+            assert process.wait() == -signal.SIGKILL
+            assert not (folder / "out").exists()
+            assert list((folder / "work").glob("checkpoint-*"))
+        process = child(folder, pause=0.0)
+        output = process.communicate()[0]
+        assert process.returncode == 0
+        assert ("resuming at step" in output) == (name == "killed")
+        hashes.append([path.read_bytes() for path in sorted((folder / "out").iterdir())])
+    assert hashes[0] == hashes[1]
