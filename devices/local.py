@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebert.errors import DeviceError
+from edgebert.processes import PARENT
 from edgebert.worker import SPAWNED
 
 from .facts import linux_facts
@@ -59,6 +60,7 @@ class Local:
         }
         if self.name != "local":
             environment["PYTHONPATH"] = os.pathsep.join(_import_paths(self._scratch))
+        environment[PARENT] = str(os.getpid())
         environment[SPAWNED] = str(time.time_ns())
         with log.open("wb") as handle:
             try:

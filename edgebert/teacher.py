@@ -214,7 +214,7 @@ def _check_tokenizer(path: Path, name: str) -> None:
 
 def _piece_ids(path: Path) -> Iterable[int]:
     if not (path / "tokenizer.json").is_file():
-        return range(sum(1 for _ in (path / "vocab.txt").open(encoding="utf-8", newline="\n")))
+        return range((path / "vocab.txt").read_bytes().rstrip(b"\n").count(b"\n") + 1)
     vocabulary = tokenizer_json(path)["model"]["vocab"]
     # Unigram models list [piece, score]; WordPiece and BPE map piece -> id.
     return vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))

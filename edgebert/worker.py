@@ -23,6 +23,7 @@ import numpy as np
 from edgebert import golden, measure
 from edgebert.errors import ArtifactError, EdgebertError
 from edgebert.model import Model
+from edgebert.processes import PARENT, die_with_parent
 from edgebert.tasks import Record
 
 #: Set by whoever starts the worker: nanoseconds since the epoch, for the cold start.
@@ -183,6 +184,8 @@ def _predict(model: Model, records: list[Record], output: Output) -> None:
 def main(arguments: list[str]) -> int:
     """Run the job file `arguments[0]` into `arguments[1]`; the exit code is that of the error."""
     job_path, output_path = arguments
+    if PARENT in os.environ:
+        die_with_parent(int(os.environ[PARENT]))
     fields = json.loads(Path(job_path).read_text("utf-8"))
     with Path(output_path).open("w", encoding="utf-8") as handle:
         output = Output(handle)

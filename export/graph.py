@@ -121,8 +121,32 @@ class SequenceClassifier(nn.Module):
         hidden = self.norm(self.words(input_ids) + self.positions[: input_ids.shape[1]])
         for layer in self.layers:
             hidden = layer(hidden, bias)
-        logits: Tensor = self.classifier(self.pooled(self.pooler(hidden[:, 0])))
-        return logits
+        logits: Tensor = self.classifier(self.pooled(self.pooler(hidden[:, :1])))
+        return logits[:, 0]
+
+
+class Pointwise(nn.Module):
+    """A linear layer as a 1 x 1 convolution over the tokens, an image of one row: the same numbers."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(linear.weight[:, :, None, None].clone())
+        self.bias = nn.Parameter(linear.bias.clone())
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """float32 [batch, length, inputs] -> [batch, length, outputs]."""
+        image = hidden.unsqueeze(1).permute(0, 3, 1, 2)
+        return nn.functional.conv2d(image, self.weight, self.bias).permute(0, 2, 3, 1).squeeze(1)
+
+
+def with_convolutions(module: nn.Module) -> nn.Module:
+    """The encoder with every linear layer but the classifier as a 1 x 1 convolution; others stay as they are."""
+    if isinstance(module, SequenceClassifier):
+        for parent in [*module.modules()]:
+            for name, child in [*parent.named_children()]:
+                if isinstance(child, nn.Linear) and child is not module.classifier:
+                    setattr(parent, name, Pointwise(child))
+    return module
 
 
 class AsWritten(nn.Module):

@@ -174,7 +174,7 @@ def _log_axis(axes: Axes, values: Sequence[float], room: float, axis: str = "x")
     """A logarithmic axis around the values, with `room` as a factor at both ends, and plain numbers on it."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-    low, high = min(values) / room, max(values) * room
+    low, high = (max(value, 1e-6) for value in (min(values) / room, max(values) * room))
     decades = np.log10(high / low)
     steps = (1.0,) if decades > 3.5 else (1.0, 3.0) if decades > 1.8 else (1.0, 2.0, 5.0)
     target: Any = axes.xaxis if axis == "x" else axes.yaxis

@@ -59,7 +59,9 @@ def style() -> Iterator[None]:
     require("matplotlib", "host")
     import matplotlib.style
 
-    with matplotlib.style.context([_STYLE], after_reset=True):
+    with matplotlib.style.context([_STYLE], after_reset=True), warnings.catch_warnings():
+        # Names in other scripts: the browser has the glyphs that matplotlib's own font lacks.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
 
 
@@ -83,10 +85,7 @@ def inline(made: Figure, *, name: str, label: str) -> str:
         label: what the picture shows, for those who cannot see it.
     """
     buffer = io.StringIO()
-    with warnings.catch_warnings():
-        # Names in other scripts: the font is the browser's choice, matplotlib's lack of a glyph is no matter.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        made.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    made.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<(metadata|style)\b.*?</\1>|<!--.*?-->", "", text, flags=re.DOTALL)

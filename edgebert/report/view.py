@@ -50,7 +50,7 @@ def row(result: Result, results: Sequence[Result]) -> Row:
     return Row(
         name=result.name,
         kind=f"{result.format} {result.precision}",
-        weights=f"{number(result.parameters / 1e6)} M weights" if result.parameters else "",
+        weights=_weights(result.parameters),
         role=result.role,
         verdict=result.verdict,
         marks=marks(result),
@@ -150,7 +150,9 @@ def summary(report: Report) -> str:
     gains = ([f"{faster:.1f} times faster"] if faster else []) + ([f"{smaller:.1f} times smaller"] if smaller else [])
     if gains:
         text += f", {' and '.join(gains)} than the teacher"
-    if best.drop is not None:
+    if best.drop is not None and abs(best.drop) < 0.005:
+        text += f", with the same {metric_name(report)}"
+    elif best.drop is not None:
         text += f", {abs(best.drop):.2f} points {'below' if best.drop >= 0 else 'above'} it"
     return text + "."
 
@@ -193,6 +195,8 @@ def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         name = prefix + " ".join(_UNITS.get(word, word) for word in str(key).split("_"))
         if isinstance(value, Mapping):
             lines |= flat(value, f"{name}, ")
+        elif str(key).endswith("bytes") and isinstance(value, int):
+            lines[name.removesuffix(" bytes")] = f"{value / 1e9:.1f} GB" if value >= 1e9 else megabytes(value)
         elif value is not None and value != "" and value != []:
             lines[name] = ", ".join(map(_fact, value)) if isinstance(value, list | tuple) else _fact(value)
     return lines
@@ -205,6 +209,12 @@ def shared_facts(results: Sequence[Result]) -> tuple[dict[str, str], dict[str, d
     common = {k: v for k, v in first.items() if all(facts.get(k) == v for facts in each.values())}
     own = {name: {k: v for k, v in facts.items() if k not in common} for name, facts in each.items()}
     return common, {name: facts for name, facts in own.items() if facts}
+
+
+def _weights(count: int) -> str:
+    if not count:
+        return ""
+    return f"{number(count / 1e6)} M weights" if count >= 1e6 else f"{count / 1e3:.0f} k weights"
 
 
 def _fact(value: Any) -> str:

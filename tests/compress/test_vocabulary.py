@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from pathlib import Path
@@ -36,8 +37,7 @@ def test_ids_map_one_to_one_on_the_corpus(source: dict[str, Any], records: list[
     assert len(set(pruned.kept.tolist())) == len(pruned.kept)
     for text in texts:
         assert pruned.kept[after.encode(text).ids].tolist() == before.encode(text).ids
-    pairs = zip(texts[:-1], texts[1:], strict=True)
-    for first, second in pairs:  # the pair template too
+    for first, second in itertools.pairwise(texts):  # the pair template too
         assert pruned.kept[after.encode(first, second).ids].tolist() == before.encode(first, second).ids
 
 

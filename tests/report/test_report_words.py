@@ -73,6 +73,24 @@ def test_facts() -> None:
     assert view.flat(nested) == {"CPU model": "X", "temperature °C, before": "51", "ok": "yes", "load": "0.5, 1"}
 
 
+def test_facts_of_memory() -> None:
+    assert view.flat({"memory_bytes": 25_276_510_208}) == {"memory": "25.3 GB"}
+
+
+def test_summary(report: Make, result: MakeResult) -> None:
+    whole = report()
+
+    def said(drop: float) -> str:
+        results = tuple(replace(r, drop=drop) if r.name == "tflite-int8" else r for r in whole.results)
+        return view.summary(replace(whole, results=results)).rpartition("teacher, ")[2]
+
+    assert said(0.42) == "0.42 points below it."
+    assert said(-0.42) == "0.42 points above it."
+    assert said(0.0) == "with the same accuracy."
+    assert view.summary(report(gates={"max_size_mb": 1})) == ""
+    assert view.row(result(parameters=96_673), []).weights == "97 k weights"
+
+
 def test_compare(report: Make, result: MakeResult) -> None:
     slow = [replace(r, name=r.name, latency_ms=replace(r.latency_ms, p50=9.0)) for r in report().results]
     second = replace(report(notes=["hot"]), results=tuple(slow), gates={"max_size_mb": 9})
@@ -165,7 +183,13 @@ def test_pictures_leave_out_what_they_cannot_show(result: MakeResult) -> None:
     assert pictures([]) == []
 
 
+@pytest.mark.filterwarnings("error")
+def test_names_in_other_scripts(result: MakeResult) -> None:
+    drawn = pictures([result(0), result(2, name="模型-int8"), result(3, name="нога")])
+    assert all("模型-int8" in picture.svg for picture in drawn)
+
+
 def test_pictures_of_constant_and_extreme_samples(result: MakeResult) -> None:
     flat = result(2, samples_ms=((0.5,) * 50,) * 5)
-    wild = result(3, samples_ms=((0.001, 900.0) * 50,) * 5)
+    wild = result(3, samples_ms=((0.0, 900.0) * 50,) * 5)
     assert len(pictures([flat, wild])) == 3
