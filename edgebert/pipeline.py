@@ -59,7 +59,7 @@ def run(
         measured = steps.measure(plan, splits, made, devices or plan.devices, store)
         if until == "measure":
             return None
-        return steps.report(plan, made, measured, store)
+        return steps.report(plan, teacher, student, made, measured, store)
 
 
 def default_out(recipe: Path) -> Path:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgebert import __version__, gate
 from edgebert.check import Candidate, Measurement
-from edgebert.report import SCHEMA_VERSION, Latency, LineageStep, Metric, Report, Result, best_of
+from edgebert.report import Latency, LineageStep, Metric, Report, Result, assemble
 from edgebert.statistics import mean_interval, percentiles
 
 if TYPE_CHECKING:
@@ -87,39 +86,43 @@ def _latency(measured: Measurement) -> Latency:
     return Latency(p50=found["p50"], p90=found["p90"], p95=found["p95"], p99=found["p99"], n=int(found["n"] or 0))
 
 
-def build_report(recipe: Recipe, made: Sequence[Candidate], results: Sequence[Result]) -> Report:
-    """The report of a run: its results judged by the recipe's gates, and where each model came from."""
-    gates = recipe.gates.model_dump(mode="json", exclude_none=True)
-    rows = gate.judged(results, gates)
+def build_report(
+    recipe: Recipe, made: Sequence[Candidate], measured: Sequence[Measurement], sources: Mapping[str, str]
+) -> Report:
+    """The report of a run: its results judged by the recipe's gates, and where each model came from.
+
+    Args:
+        recipe: as it was run.
+        made: teacher, student and artifacts.
+        measured: all of them, on every device.
+        sources: the content hashes of the `teacher` and the `student` folder.
+    """
+    rows = results_of(measured)
     metrics = {row.name: row.metric.value for row in rows if row.metric is not None}
     parents = {"teacher": None, "student": "teacher", "artifact": "student"}
-    lineage = tuple(
+    lineage = [
         LineageStep(
-            name=c.name, role=c.role, id=c.artifact.artifact_id, parent=parents[c.role], metric=metrics.get(c.name)
+            name=candidate.name,
+            role=candidate.role,
+            id=sources.get(candidate.role, candidate.artifact.artifact_id),
+            parent=parents[candidate.role],
+            metric=metrics.get(candidate.name),
         )
-        for c in made
-    )
-    return Report(
-        schema_version=SCHEMA_VERSION,
-        edgebert=__version__,
-        recipe=recipe.model_dump(mode="json"),
-        task=recipe.task,
-        results=rows,
-        gates=gates,
-        verdict=gate.overall(rows),
-        notes=_notes(recipe, rows, gates),
-        lineage=lineage,
-        best=best_of(rows),
-    )
-
-
-def _notes(recipe: Recipe, rows: Sequence[Result], gates: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a reader must know to read the figures rightly."""
-    notes = [
-        f"Times are of {recipe.measure.threads} engine thread(s), batch 1, on real test texts, tokenization included; "
-        f"{recipe.measure.launches} launches of fresh processes for each model, taking turns."
+        for candidate in made
     ]
-    if any(row.facts.get("virtual_machine") for row in rows):
+    return assemble(
+        rows,
+        task=recipe.task,
+        recipe=recipe.model_dump(mode="json"),
+        gates=recipe.gates.model_dump(mode="json"),
+        lineage=lineage,
+        notes=_notes(measured),
+    )
+
+
+def _notes(measured: Sequence[Measurement]) -> list[str]:
+    """What a reader must know to read the figures rightly."""
+    notes = [f"{m.name} on {m.device} is invalid: {reason}." for m in measured for reason in m.invalid]
+    if any(m.facts_before.get("virtual_machine") for m in measured):
         notes.append("Measured in a virtual machine: other guests of its host may have disturbed the times.")
-    notes += [f"No result is of the device {name}, which a gate names." for name in gate.unmatched_devices(rows, gates)]
-    return tuple(notes)
+    return notes

@@ -16,7 +16,7 @@ from edgebert.compress.student import Student, build_student, load_student
 from edgebert.protocols import Device
 from edgebert.recipe import FineTuneSpec, Recipe
 from edgebert.report.model import Role
-from edgebert.results import build_report, results_of
+from edgebert.results import build_report
 from edgebert.stages import Key, Store
 from edgebert.tasks import Record
 from edgebert.teacher import Teacher
@@ -191,11 +191,19 @@ def measure(
     return found
 
 
-def report(recipe: Recipe, made: Sequence[Candidate], measured: Sequence[Measurement], store: Store) -> Report:
+def report(
+    recipe: Recipe,
+    taught: Teacher,
+    student: Student,
+    made: Sequence[Candidate],
+    measured: Sequence[Measurement],
+    store: Store,
+) -> Report:
     """The report in three forms, with the gates' verdicts. Cheap, so it is always written anew."""
     from edgebert.report import write_report
 
-    written = build_report(recipe, made, results_of(measured))
+    sources = {"teacher": taught.content_hash, "student": student.content_hash}
+    written = build_report(recipe, made, measured, sources)
     for path in write_report(written, store.out):
         store.progress.say(f"wrote {path}")
     return written

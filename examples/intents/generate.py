@@ -5,7 +5,7 @@
 
 The utterances come from templates.toml (filled from slots.toml, then roughened: politeness, casing, shorthand, typing
 slips) and from handwritten.toml. Templates and hand-written utterances are dealt to the splits *before* anything is
-filled, by the order of their SHA-256, so that no template ever shows on both sides and a new one moves few others.
+filled, so that no template ever shows on both sides.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
 import random
 import re
 import sys
@@ -27,11 +26,9 @@ from typing import Any
 HERE = Path(__file__).parent
 SEED = "edgebert intents 1"
 SPLITS = ("train", "validation", "test")
-SHARES = (0.6, 0.15, 0.25)  # of the templates of an intent, by split
-HANDWRITTEN_SHARES = (0.6, 0.15, 0.25)
+SHARES = (0.6, 0.15, 0.25)  # of the templates and of the hand-written utterances of an intent, by split
 OUT_OF_SCOPE = "out_of_scope"
-QUOTA = {"train": 85, "validation": 15, "test": 23}  # utterances of an intent, the hand-written ones included
-OUT_OF_SCOPE_QUOTA = {"train": 300, "validation": 45, "test": 94}
+QUOTA = {"train": (85, 300), "validation": (15, 45), "test": (23, 94)}  # utterances: of an intent, out of scope
 HELD_OUT_FROM = 10  # a slot with this many values keeps one in six of them out of training
 WRAP, SHORTEN, SLIP, SECOND_SLIP = 0.30, 0.12, 0.15, 0.25  # how often; SECOND_SLIP only in long utterances
 SPELLED = 0.3  # share of the numbers written as words
@@ -41,11 +38,9 @@ _OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
 _CHOICE = re.compile(r"\(([^()]*)\)")
 _SLOT = re.compile(r"\{(\w+)\}")
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
-_ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_ONES = """zero one two three four five six seven eight nine ten eleven twelve
+thirteen fourteen fifteen sixteen seventeen eighteen nineteen"""
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 
 
 @dataclass(frozen=True)
@@ -84,8 +79,7 @@ class Lexicon:
         values: list[str] = self.slots[slot]
         if not training or len(values) < HELD_OUT_FROM:
             return values
-        ranked = sorted(set(values), key=lambda value: _digest(f"{slot}/{value}"))
-        held_out = set(ranked[: len(ranked) // 6])
+        held_out = sorted(values, key=lambda value: _digest(f"{slot}/{value}"))[: len(values) // 6]
         return [value for value in values if value not in held_out]
 
 
@@ -110,10 +104,9 @@ class Dice:
 
 def load_templates(path: Path = HERE / "templates.toml") -> list[Template]:
     """Read all templates, in the order of the file."""
-    moods_by_intent = tomllib.loads(path.read_text(encoding="utf-8"))
     return [
         Template(intent, mood, pattern)
-        for intent, moods in moods_by_intent.items()
+        for intent, moods in tomllib.loads(path.read_text(encoding="utf-8")).items()
         for mood, patterns in moods.items()
         for pattern in patterns
     ]
@@ -129,34 +122,33 @@ def load_lexicon(path: Path = HERE / "slots.toml") -> Lexicon:
     return Lexicon(**tomllib.loads(path.read_text(encoding="utf-8")))
 
 
-def deal(texts: Sequence[str], shares: Sequence[float], *, familiar: bool) -> dict[str, str]:
-    """Deal texts to the splits by these shares, in the order of their SHA-256.
+def deal(texts: Sequence[str], *, familiar: bool) -> dict[str, str]:
+    """Deal texts to the splits by SHARES, in the order of their SHA-256.
 
     With `familiar` a text whose words all occur in the texts that stay in training is held out first, so that a test
     asks for known words in an unknown sentence, rather than for the meaning of a word never seen.
     """
     waiting = sorted(texts, key=_digest)
-    sizes = {split: max(1, round(len(texts) * share)) for split, share in zip(SPLITS, shares, strict=True)}
+    sizes = {split: max(1, round(len(texts) * share)) for split, share in zip(SPLITS, SHARES, strict=True)}
     uses = Counter(word for text in texts for word in _words(text))
-    dealt: dict[str, str] = {}
-    turns = ["test", "validation"] * len(texts)
-    for split in turns:
-        if sum(dealt_split == split for dealt_split in dealt.values()) == sizes[split]:
-            continue
-        held_out = min(waiting, key=lambda text: sum(uses[word] == 1 for word in _words(text)) if familiar else 0)
-        waiting.remove(held_out)
-        uses.subtract(_words(held_out))
-        dealt[held_out] = split
-    return dealt | dict.fromkeys(waiting, "train")
+    dealt: dict[str, list[str]] = {"test": [], "validation": []}
+    while open_splits := [split for split in dealt if len(dealt[split]) < sizes[split]]:
+        split = min(open_splits, key=lambda name: len(dealt[name]))
+        text = min(waiting, key=lambda text: sum(uses[word] == 1 for word in _words(text)) if familiar else 0)
+        waiting.remove(text)
+        uses.subtract(_words(text))
+        dealt[split].append(text)
+    return dict.fromkeys(waiting, "train") | {text: split for split, texts in dealt.items() for text in texts}
 
 
 def spell(number: int) -> str:
     """Write a whole number from 0 to 999 in English words."""
+    ones, tens = _ONES.split(), _TENS.split()
     if number < 20:
-        return _ONES[number]
-    if number < 100:
-        return _TENS[number // 10 - 2] + (f" {_ONES[number % 10]}" if number % 10 else "")
-    return f"{_ONES[number // 100]} hundred" + (f" {spell(number % 100)}" if number % 100 else "")
+        return ones[number]
+    head = tens[number // 10 - 2] if number < 100 else f"{ones[number // 100]} hundred"
+    rest = number % (10 if number < 100 else 100)
+    return f"{head} {spell(rest)}" if rest else head
 
 
 def fill(pattern: str, lexicon: Lexicon, dice: Dice, *, training: bool) -> str:
@@ -233,8 +225,7 @@ def same(text: str) -> str:
 def write_out(templates: Sequence[Template], split: str, lexicon: Lexicon) -> Iterator[Utterance]:
     """Yield fillings of the templates in turn, until every one of them has run dry."""
     dice = Dice(templates[0].intent, split)
-    alive = list(templates)
-    seen: set[str] = set()
+    alive, seen = list(templates), set[str]()
     while alive:
         for template in tuple(alive):
             for _ in range(ATTEMPTS):
@@ -249,18 +240,19 @@ def write_out(templates: Sequence[Template], split: str, lexicon: Lexicon) -> It
 
 
 def build() -> dict[str, list[Utterance]]:
-    """Make the three splits: no template and no text (case and punctuation apart) is in two of them, or twice in one."""
+    """Make the three splits: no template is in two of them, and no text (case and punctuation apart) comes twice."""
     lexicon, templates, handwritten = load_lexicon(), load_templates(), load_handwritten()
     splits: dict[str, list[Utterance]] = {split: [] for split in SPLITS}
     taken = {same(text) for texts in handwritten.values() for text in texts}
     for intent, texts in handwritten.items():
-        dealt_texts = deal(texts, HANDWRITTEN_SHARES, familiar=False)
-        own = {t.key: t for t in templates if t.intent == intent}
-        dealt = deal(list(own), SHARES, familiar=True)
+        split_of_text = deal(texts, familiar=False)
+        own = {t.pattern: t for t in templates if t.intent == intent}
+        split_of_template = deal(list(own), familiar=True)
         for split in SPLITS:
-            lines = [Utterance(t, intent, f"{intent}/handwritten/{t}") for t in texts if dealt_texts[t] == split]
-            quota = (OUT_OF_SCOPE_QUOTA if intent == OUT_OF_SCOPE else QUOTA)[split]
-            candidates = write_out([t for key, t in own.items() if dealt[key] == split], split, lexicon)
+            lines = [Utterance(t, intent, f"{intent}/handwritten/{t}") for t in texts if split_of_text[t] == split]
+            quota = QUOTA[split][intent == OUT_OF_SCOPE]
+            chosen = [own[pattern] for pattern in own if split_of_template[pattern] == split]
+            candidates = write_out(chosen, split, lexicon)
             while len(lines) < quota:
                 line = next(candidates, None)
                 if line is None:
@@ -292,7 +284,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{path.name}: {'in step' if in_step else 'out of step, run generate.py'}")
         else:
             path.write_bytes(content)
-            print(f"{path.name}: {len(lines)} utterances, {math.ceil(len(content) / 1000)} kB")
+            print(f"{path.name}: {len(lines)} utterances, {round(len(content) / 1000)} kB")
     return 1 if stale else 0
 
 

@@ -54,7 +54,8 @@ def test_golden_answers_that_differ(copied: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("", "is empty"), (" \t", "is empty"), ("a\ud83d", "lone surrogate"), ("a" * 4_000_001, "cut")]
+    ("text", "message"),
+    [("", "is empty"), (" \t", "is empty"), ("a\ud83d", "lone surrogate"), ("a" * 4_000_001, "cut")],
 )
 def test_texts_that_cannot_be_answered(copied: Path, text: str, message: str) -> None:
     refused(2, message, "predict", str(copied), text)

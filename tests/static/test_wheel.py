@@ -10,29 +10,9 @@ import venv
 import zipfile
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 PLACES = {"edgebert": "edgebert", "devices": "edgebert/devices", "export": "edgebert/export",
           "runtimes": "edgebert/runtimes", "examples": "edgebert/examples"}  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("wheel")
-    # A copy without build leftovers: setuptools would pick them up.
-    source = tmp_path_factory.mktemp("source") / "edgebert"
-    files = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
-    )
-    names = files.stdout.splitlines() or [str(p.relative_to(ROOT)) for p in ROOT.rglob("*") if p.is_file()]
-    for name in names:
-        if (ROOT / name).is_file():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            (source / name).write_bytes((ROOT / name).read_bytes())
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(out)]
-    subprocess.run([*command, str(source)], check=True, capture_output=True)
-    return next(out.glob("*.whl"))
 
 
 def test_wheel_holds_the_tree(wheel: Path) -> None:
@@ -53,7 +33,17 @@ def test_wheel_imports_without_the_host(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
     base = next((Path(sys.prefix) / "lib").glob("python*")) / "site-packages"
-    needed = ("numpy", "numpy.libs", "tokenizers", "click", "rich", "pygments", "markdown_it", "mdurl", "huggingface_hub")
+    needed = (
+        "numpy",
+        "numpy.libs",
+        "tokenizers",
+        "click",
+        "rich",
+        "pygments",
+        "markdown_it",
+        "mdurl",
+        "huggingface_hub",
+    )
     for name in needed:
         if (base / name).exists() and name != "huggingface_hub":
             (site / name).symlink_to(base / name)
