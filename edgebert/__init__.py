@@ -42,8 +42,11 @@ def load(path: str | Path, *, threads: int = 1) -> Model:
     return Model.load(Path(path), threads=threads)
 
 
-def run(recipe: str | Path, **options: Any) -> Report:
-    """Run a recipe from the teacher to the report; the options are those of `edgebert.pipeline.run`."""
-    from edgebert import pipeline
+def run(recipe: str | Path, **options: Any) -> Report | None:
+    """Run a recipe from the teacher to the report; the options are those of `edgebert.pipeline.run`.
 
-    return pipeline.run(Path(recipe), **options)
+    Returns the report, or None when `until` names an earlier stage.
+    """
+    from edgebert.pipeline import run as run_recipe
+
+    return run_recipe(Path(recipe), **options)

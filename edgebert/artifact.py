@@ -120,6 +120,8 @@ def save(folder: Path, manifest: Manifest, target: Path) -> Artifact:
 def replace_folder(source: Path, target: Path) -> None:
     """Rename a folder to `target`, in whose place nothing or an older one stands."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    for stale in target.parent.glob(f".{target.name}-old-*"):  # of a process that was killed between the renames
+        shutil.rmtree(stale, ignore_errors=True)
     if target.exists():
         # Two renames: a reader sees the old folder, none, or the new one, but never a mixture.
         old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))

@@ -133,6 +133,18 @@ class _Launches:
             self.latency.append(latency)
 
 
+def transport(name: str) -> Any:
+    """What connects to the device of that name; called before a long run starts, so that a typing error costs nothing.
+
+    Raises:
+        UsageError: no such kind of device.
+    """
+    kind = name.partition(":")[0]
+    if kind in ("ssh", "android"):
+        raise UsageError(f"{name}: {kind} devices are not there yet", "use local or local:PYTHON")
+    return registry.find("devices", kind)
+
+
 @contextmanager
 def connected(name: str) -> Iterator[Device]:
     """The device of that name (`local`, `local:PYTHON`, ...), cleaned up afterwards.
@@ -141,10 +153,7 @@ def connected(name: str) -> Iterator[Device]:
         UsageError: no such kind of device.
         DeviceError: it cannot be reached.
     """
-    kind, _, argument = name.partition(":")
-    if kind in ("ssh", "android"):
-        raise UsageError(f"{name}: {kind} devices are not there yet", "use local or local:PYTHON")
-    device: Device = registry.find("devices", kind)(argument)
+    device: Device = transport(name)(name.partition(":")[2])
     try:
         yield device
     finally:

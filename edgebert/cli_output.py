@@ -116,6 +116,8 @@ def numbers(option: str, written: str) -> tuple[int, ...]:
 
 def lines_of_stdin() -> Iterator[str]:
     """Texts from stdin, one a line; empty lines are passed over. Raises DataError for bytes that are not UTF-8."""
+    if sys.stdin.isatty():
+        click.echo("reading texts from the terminal, one a line; end with Ctrl-D", err=True)
     for number, raw in enumerate(sys.stdin.buffer, 1):
         try:
             text = raw.decode("utf-8").rstrip("\r\n")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebert import steps
+from edgebert.check import connected
 from edgebert.errors import UsageError
 from edgebert.progress import SILENT, Progress
 from edgebert.recipe import load_recipe
@@ -45,8 +46,11 @@ def run(
     if until not in STAGES:
         raise UsageError(f"there is no stage {until!r}", f"one of: {', '.join(STAGES)}")
     plan = load_recipe(recipe)
+    for name in devices or plan.devices:
+        with connected(name):  # a device that is not there is told now, not after the training
+            pass
     with Store(out or default_out(recipe), progress) as store:
-        splits = steps.read_splits(plan)
+        splits = steps.read_splits(plan, progress)
         teacher = steps.teach(plan, splits, store)
         if until == "teacher":
             return None

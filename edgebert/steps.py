@@ -13,6 +13,7 @@ from edgebert import data, exporting, stages, teacher
 from edgebert.check import Candidate, Measurement, Plan, connected, measure_all
 from edgebert.compress.distill import distill
 from edgebert.compress.student import Student, build_student, load_student
+from edgebert.progress import SILENT, Progress
 from edgebert.protocols import Device
 from edgebert.recipe import FineTuneSpec, Recipe
 from edgebert.report.model import Role
@@ -45,8 +46,8 @@ class Splits:
     hashes: Mapping[str, str]
 
 
-def read_splits(recipe: Recipe) -> Splits:
-    """Every record of the recipe's data. Raises DataError with file and line."""
+def read_splits(recipe: Recipe, progress: Progress = SILENT) -> Splits:
+    """Every record of the data; warns of test texts that are trained on. Raises DataError with file and line."""
     read = {name: data.read_split(split, recipe.folder) for name, split in recipe.data.splits().items()}
     if "validation" not in read:
         read["train"], read["validation"] = data.split_off(read["train"], 0.1, _seed(recipe))
@@ -54,6 +55,10 @@ def read_splits(recipe: Recipe) -> Splits:
         name: stages.digest([{k: v for k, v in record.items() if k != "line"} for record in records])
         for name, records in read.items()
     }
+    known = {record["text"] for record in read["train"]}
+    seen = sum(record["text"] in known for record in read["test"])
+    if seen:
+        progress.say(f"warning: {seen} of {len(read['test'])} test texts stand in train too: the metric flatters")
     return Splits(read["train"], read["validation"], read["test"], hashes)
 
 

@@ -147,3 +147,14 @@ def test_output_folder_of_something_else(workshop: Workshop, make_teacher: Calla
     (workshop.folder / "out").mkdir()
     (workshop.folder / "out" / "lock").write_text("mine")
     workshop.refused(2, "holds no run of edgebert")
+
+
+@pytest.mark.parametrize(
+    ("device", "code", "message"),
+    [("ssh:pi4", 2, "ssh devices are not there yet"), ("local:/no/such/python", 3, "no such Python interpreter")],
+)
+def test_device_that_is_not_there_is_told_before_anything_is_trained(
+    workshop: Workshop, device: str, code: int, message: str
+) -> None:
+    workshop.recipe["devices"] = [device]
+    workshop.refused(code, message)
