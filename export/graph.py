@@ -112,13 +112,22 @@ class SequenceClassifier(nn.Module):
     ) -> None:
         super().__init__()
         self.words, self.norm, self.layers = words, norm, nn.ModuleList(layers)
-        self.positions = nn.Parameter(positions.clone())
+        self.positions = nn.Embedding(*positions.shape)
+        self.positions.weight = nn.Parameter(positions.clone())
+        self.register_buffer("order", torch.arange(len(positions), dtype=torch.int32), persistent=False)
+        self.look_up_positions = False
         self.pooler, self.pooled, self.classifier = pooler, pooled, classifier
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """[batch, length] token ids and mask -> float32 logits [batch, labels]."""
         bias = ((1.0 - attention_mask.to(torch.float32)) * MASKED)[:, None, None, :]
-        hidden = self.norm(self.words(input_ids) + self.positions[: input_ids.shape[1]])
+        length = input_ids.shape[1]
+        if self.look_up_positions:
+            # Padding reads position 0, which the mask makes harmless; but the index now depends on the input.
+            positions = self.positions(self.order[:length] * attention_mask)
+        else:
+            positions = self.positions.weight[:length]
+        hidden = self.norm(self.words(input_ids) + positions)
         for layer in self.layers:
             hidden = layer(hidden, bias)
         logits: Tensor = self.classifier(self.pooled(self.pooler(hidden[:, :1])))
@@ -140,13 +149,33 @@ class Pointwise(nn.Module):
 
 
 def with_convolutions(module: nn.Module) -> nn.Module:
-    """The encoder with every linear layer but the classifier as a 1 x 1 convolution; others stay as they are."""
+    """The encoder with every linear layer as a 1 x 1 convolution; models of other families stay as they are."""
     if isinstance(module, SequenceClassifier):
         for parent in [*module.modules()]:
             for name, child in [*parent.named_children()]:
-                if isinstance(child, nn.Linear) and child is not module.classifier:
+                if isinstance(child, nn.Linear):
                     setattr(parent, name, Pointwise(child))
     return module
+
+
+def with_position_lookup(module: nn.Module) -> nn.Module:
+    """The encoder with positions looked up by index: otherwise a converter of fixed lengths stores one table each."""
+    if isinstance(module, SequenceClassifier):
+        module.look_up_positions = True
+    return module
+
+
+class Named(nn.Module):
+    """Another module whose outputs have names: some converters take those of the returned mapping."""
+
+    def __init__(self, module: nn.Module, outputs: tuple[str, ...]) -> None:
+        super().__init__()
+        self.module, self.outputs = module, outputs
+
+    def forward(self, *args: Tensor, **kwargs: Tensor) -> dict[str, Tensor]:
+        """The module's inputs -> its outputs by name."""
+        result = self.module(*args, **kwargs)
+        return dict(zip(self.outputs, (result,) if isinstance(result, Tensor) else result, strict=True))
 
 
 class AsWritten(nn.Module):
@@ -159,9 +188,10 @@ class AsWritten(nn.Module):
         if hasattr(body, "get_extended_attention_mask"):
             body.get_extended_attention_mask = _mild_mask
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """The inputs in the order of `Source.inputs` -> float32 logits [batch, labels]."""
-        logits: Tensor = self.model(**dict(zip(self.names, inputs, strict=True)), return_dict=False)[0]
+    def forward(self, *args: Tensor, **kwargs: Tensor) -> Tensor:
+        """The inputs in the order of `Source.inputs`, or by name -> float32 logits [batch, labels]."""
+        given = dict(zip(self.names, args, strict=False)) | kwargs
+        logits: Tensor = self.model(**given, return_dict=False)[0]
         return logits
 
 

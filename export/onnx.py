@@ -54,13 +54,18 @@ class OnnxExporter:
 
 def _convert(source: Any, job: ExportJob, outputs: tuple[str, ...], path: Path) -> tuple[str, ...]:
     """Trace the graph into an FP32 file; returns the names of its inputs."""
+    import warnings
+
     torch = require("torch", "host")
     from .graph import exportable
 
     module, names = exportable(source, job.lengths[-1])
     example = torch.ones((1, min(8, job.lengths[-1])), dtype=torch.int64)
     axes = {name: {0: "batch", 1: "length"} for name in names} | {name: {0: "batch"} for name in outputs}
-    with torch.inference_mode():
+    with torch.inference_mode(), warnings.catch_warnings():
+        # That this is the older exporter is what it is chosen for, and the traced sizes are those of the weights.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
         torch.onnx.export(
             module,
             (example,) * len(names),
@@ -91,7 +96,7 @@ def _quantize(path: Path) -> dict[str, str]:
     )
     return {
         "matmul": "int8 weights per channel, uint8 activations per tensor, dynamic",
-        "embeddings": "int8 per tensor",
+        "embeddings": "uint8 per tensor",
         "attention": "float32",
         "classifier": "float32",
     }

@@ -120,11 +120,12 @@ def _float_products(model: Any) -> list[str]:
     names = [
         op.get_friendly_name()
         for op in model.get_ordered_ops()
-        if op.get_type_name() == "MatMul" and not any(_is_constant(port) for port in op.inputs())
+        if op.get_type_name() == "ScaledDotProductAttention"  # what the converter makes of an attention
+        or (op.get_type_name() == "MatMul" and not any(_is_constant(port) for port in op.inputs()))
     ]
     for result in model.get_results():
         node = result
-        while node.get_type_name() != "MatMul":
+        while node.get_type_name() not in ("MatMul", "Convolution"):
             data = [port for port in node.inputs() if not _is_constant(port)]
             if not data:
                 raise ExportError("the output is made by no matrix product", "export fp32 instead")
@@ -144,12 +145,16 @@ def _is_constant(port: Any) -> bool:
 
 
 def _strip(path: Path) -> None:
-    """Drop what describes the conversion (versions, settings) and not the model."""
-    tree = ElementTree.parse(path)  # noqa: S314 (written by ourselves just now)
+    """Drop what describes the conversion (versions, settings) and not the model, and the indentation."""
+    tree = ElementTree.parse(path)
     root = tree.getroot()
     root.set("name", "edgebert")
     for info in root.findall("rt_info"):
         root.remove(info)
+    for element in root.iter():
+        element.tail = None
+        if not (element.text or "").strip():
+            element.text = None
     tree.write(path, encoding="utf-8", xml_declaration=True)
 
 

@@ -20,7 +20,7 @@ class OpenvinoRuntime:
     """One compiled model and one infer request for each sequence length."""
 
     def __init__(self, artifact: Artifact, threads: int) -> None:
-        ov = require("openvino", "openvino")
+        self._ov = ov = require("openvino", "openvino")
         self.engine = f"openvino {ov.__version__.split('-')[0]}"
         precision = artifact.manifest.settings.get("INFERENCE_PRECISION_HINT", "f32")
         # The default precision silently is BF16 on newer x86 and FP16 on newer ARM.
@@ -37,7 +37,7 @@ class OpenvinoRuntime:
         self._inputs = [spec.name for spec in artifact.manifest.inputs]
         self._outputs = [spec.name for spec in artifact.manifest.outputs]
         self._lengths = frozenset(artifact.manifest.lengths)
-        self._requests: dict[int, Any] = {}
+        self._bound: dict[int, tuple[Any, list[NDArray[np.int64]], list[Any]]] = {}
         self._core = ov.Core()
         try:
             self._model = self._core.read_model(str(self._path))
@@ -49,25 +49,26 @@ class OpenvinoRuntime:
     def run(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
         """Int64 inputs [1, length] by name -> float32 outputs by name; `length` is one of the manifest's."""
         try:
-            feed = [inputs[name] for name in self._inputs]
+            given = [inputs[name] for name in self._inputs]
         except KeyError as error:
             raise UsageError(f"the input {error} is missing", f"given: {', '.join(inputs)}") from None
-        batch, length = feed[0].shape
-        request = self._requests.get(length)
-        if request is None:
-            request = self._compile(length)
+        batch, length = given[0].shape
+        request, arrays, outputs = self._bound.get(length) or self._compile(length)
         if batch != 1:
             raise UsageError(f"this model takes one text at a time, not {batch}", "give them one by one")
-        # share_outputs spares a copy inside; ours below is the one that stays valid.
-        results = request.infer(feed, share_inputs=True, share_outputs=True)
-        return {name: results[port].copy() for port, name in enumerate(self._outputs)}
+        # Into arrays that the request is bound to: handing tensors over at each call costs a sixth of its time.
+        for array, values in zip(arrays, given, strict=True):
+            array[:] = values
+        request.infer()
+        return {name: tensor.data.copy() for name, tensor in zip(self._outputs, outputs, strict=True)}
 
     def close(self) -> None:
         """Free the compiled models."""
-        self._requests.clear()
+        self._bound.clear()
         del self._model, self._core
 
-    def _compile(self, length: int) -> Any:
+    def _compile(self, length: int) -> tuple[Any, list[NDArray[np.int64]], list[Any]]:
+        """A request for one sequence length, the arrays that it reads, and the tensors that it fills."""
         if length not in self._lengths:
             raise UsageError(
                 f"this model takes {sorted(self._lengths)} tokens, not {length}", "pad to the next of them"
@@ -78,8 +79,13 @@ class OpenvinoRuntime:
             compiled = self._core.compile_model(model, "CPU", self._options)
         except RuntimeError as error:
             raise self._refused(error) from error
-        request = self._requests[length] = compiled.create_infer_request()
-        return request
+        request = compiled.create_infer_request()
+        arrays = [np.zeros((1, length), dtype=np.int64) for _ in self._inputs]
+        for index, array in enumerate(arrays):
+            request.set_input_tensor(index, self._ov.Tensor(array, shared_memory=True))
+        outputs = [request.get_output_tensor(index) for index in range(len(self._outputs))]
+        self._bound[length] = (request, arrays, outputs)
+        return self._bound[length]
 
     def _check_names(self) -> None:
         for ports, names in ((self._model.inputs, self._inputs), (self._model.outputs, self._outputs)):

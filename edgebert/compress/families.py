@@ -12,7 +12,8 @@ class Family:
     """One `model_type` of transformers.
 
     `body` is the encoder's name in the weights (`bert` in `bert.encoder.layer.0...`), `layers` the path of its layers
-    inside it; `layers_key` and `positions_key` name the settings of its configuration.
+    inside it; the `_key`s name settings of its configuration; `ffn_in` and `ffn_out` are the two products of a layer's
+    feed-forward part, None where it is built otherwise.
     """
 
     model_type: str
@@ -20,6 +21,9 @@ class Family:
     layers: str = "encoder.layer"
     layers_key: str = "num_hidden_layers"
     positions_key: str = "max_position_embeddings"
+    width_key: str = "intermediate_size"
+    ffn_in: str = "intermediate.dense"
+    ffn_out: str | None = "output.dense"
 
     @property
     def layer_prefix(self) -> str:
@@ -41,9 +45,17 @@ FAMILIES = {
     family.model_type: family
     for family in (
         Family("bert", "bert"),
-        Family("distilbert", "distilbert", layers="transformer.layer", layers_key="n_layers"),
+        Family(
+            "distilbert",
+            "distilbert",
+            layers="transformer.layer",
+            layers_key="n_layers",
+            width_key="hidden_dim",
+            ffn_in="ffn.lin1",
+            ffn_out="ffn.lin2",
+        ),
         Family("electra", "electra"),
-        Family("mobilebert", "mobilebert"),
+        Family("mobilebert", "mobilebert", ffn_out=None),
     )
 }
 

@@ -20,7 +20,9 @@ from edgebert.compress.folder import (
     tokenizer_json,
 )
 from edgebert.compress.vocabulary import clean, prune, write_tokenizer
+from edgebert.compress.width import measure, narrow
 from edgebert.errors import DataError, RecipeError
+from edgebert.tokenization import load_tokenizer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,7 +58,15 @@ class Student:
     model_type: str
 
 
-def build_student(teacher: Teacher, spec: StudentSpec, *, texts: Iterable[str], max_length: int, out: Path) -> Student:
+def build_student(
+    teacher: Teacher,
+    spec: StudentSpec,
+    *,
+    texts: Iterable[str],
+    max_length: int,
+    out: Path,
+    intermediate_size: int | None = None,
+) -> Student:
     """Take layers, word pieces and positions from the teacher; `out` appears complete or not at all.
 
     Without any layer dropped, the student's logits on `texts` are the teacher's (up to rounding in their sum).
@@ -67,9 +77,10 @@ def build_student(teacher: Teacher, spec: StudentSpec, *, texts: Iterable[str], 
         texts: the task's text, which pruning must not change the tokens of.
         max_length: the longest input in tokens, special ones included.
         out: the student's folder.
+        intermediate_size: neurons to keep in each feed-forward layer; default: all.
 
     Raises:
-        RecipeError: layers or a length that the teacher does not have.
+        RecipeError: layers, a width or a length that the teacher does not have.
         DataError: a vocabulary that cannot be pruned.
     """
     layer_map = choose_layers(teacher, spec)
@@ -78,12 +89,13 @@ def build_student(teacher: Teacher, spec: StudentSpec, *, texts: Iterable[str], 
             f"lengths goes up to {max_length}, but {teacher.name} reads at most {teacher.positions} tokens",
             f"make the largest length {teacher.positions} or less",
         )
+    texts = list(texts)
     tokenizer = clean(tokenizer_json(teacher.path))
     kept = None
     if spec.vocabulary == "prune":
         pruned = prune(tokenizer, texts, name=teacher.name)
         tokenizer, kept = pruned.tokenizer, pruned.kept
-    model = _take(teacher, layer_map, kept, max_length)
+    model = _take(teacher, layer_map, kept, max_length, texts, intermediate_size)
     with new_folder(out) as folder:
         save_model(model, folder)
         write_tokenizer(folder, tokenizer, special_tokens(teacher.path, tokenizer), max_length)
@@ -145,19 +157,33 @@ def choose_layers(teacher: Teacher, spec: StudentSpec) -> tuple[int, ...]:
     )
 
 
-def _take(teacher: Teacher, layer_map: Sequence[int], kept: NDArray[Any] | None, max_length: int) -> Any:
+def _take(
+    teacher: Teacher,
+    layer_map: Sequence[int],
+    kept: NDArray[Any] | None,
+    max_length: int,
+    texts: Sequence[str],
+    intermediate_size: int | None,
+) -> Any:
     """The student's model, FP32: the teacher's class with some of its weights."""
     source = load_model(teacher.path, labels=teacher.labels)
     import torch
 
     family = FAMILIES[teacher.model_type]
     weights = select_weights(source.state_dict(), family, layer_map)
+    if intermediate_size is not None:
+        rows = [item.ids for item in load_tokenizer(teacher.path, max_length).encode_batch(texts)]
+        activities = measure(source, family, layer_map, rows, source.config.pad_token_id or 0)
+        for new, old in enumerate(layer_map):
+            narrow(weights, f"{family.layer_prefix}{new}.", family, activities[old], intermediate_size)
     if kept is not None:
         weights[family.word_embeddings] = weights[family.word_embeddings][torch.from_numpy(kept)].clone()
     weights[family.position_embeddings] = weights[family.position_embeddings][:max_length].clone()
     config = source.config.__class__.from_dict(source.config.to_dict())
     setattr(config, family.layers_key, len(layer_map))
     setattr(config, family.positions_key, max_length)
+    if intermediate_size is not None:
+        setattr(config, family.width_key, intermediate_size)
     config.vocab_size = weights[family.word_embeddings].shape[0]
     config.pad_token_id = 0 if kept is None else int((kept == (source.config.pad_token_id or 0)).argmax())
     config.architectures = [type(source).__name__]

@@ -28,9 +28,6 @@ TokenizerJson = dict[str, Any]
 SPECIAL_ROLES = ("unk_token", "pad_token", "cls_token", "sep_token", "mask_token")
 _CHUNK = 1000
 
-#: A piece that the task's text has once teaches the student nothing, and costs a row of the embeddings.
-MIN_COUNT = 2
-
 
 @dataclass(frozen=True)
 class Pruned:
@@ -46,7 +43,7 @@ def clean(tokenizer: Mapping[str, Any]) -> TokenizerJson:
     return copy | {"truncation": None, "padding": None}
 
 
-def prune(tokenizer: Mapping[str, Any], texts: Iterable[str], *, name: str, min_count: int = MIN_COUNT) -> Pruned:
+def prune(tokenizer: Mapping[str, Any], texts: Iterable[str], *, name: str, min_count: int = 1) -> Pruned:
     """Keep the pieces that `texts` need, every single character, and every special token.
 
     Args:

@@ -28,9 +28,9 @@ SEED = "edgebert intents 1"
 SPLITS = ("train", "validation", "test")
 SHARES = (0.6, 0.15, 0.25)  # of the templates and of the hand-written utterances of an intent, by split
 OUT_OF_SCOPE = "out_of_scope"
-QUOTA = {"train": (85, 300), "validation": (15, 45), "test": (23, 94)}  # utterances: of an intent, out of scope
+QUOTA = {"train": (110, 400), "validation": (15, 45), "test": (23, 94)}  # utterances: of an intent, out of scope
 HELD_OUT_FROM = 10  # a slot with this many values keeps one in six of them out of training
-WRAP, SHORTEN, SLIP, SECOND_SLIP = 0.30, 0.12, 0.15, 0.25  # how often; SECOND_SLIP only in long utterances
+WRAP, SHORTEN, SLIP, SECOND_SLIP = 0.30, 0.12, 0.10, 0.25  # how often; SECOND_SLIP only in long utterances
 SPELLED = 0.3  # share of the numbers written as words
 ATTEMPTS = 40  # fillings of a template that bring nothing new before it counts as exhausted
 

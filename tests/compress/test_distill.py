@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,12 +23,12 @@ from edgebert.compress.student import Student, build_student
 from edgebert.compress.training import accuracy
 from edgebert.errors import DataError, RecipeError, TrainingError
 from edgebert.progress import SILENT
-from edgebert.recipe import DistillSpec, FineTuneSpec, StudentSpec
+from edgebert.recipe import DistillSpec, FineTuneSpec, ScratchSpec, StudentSpec
 from edgebert.teacher import Teacher, fine_tune
 
 Records = list[dict[str, str]]
 LENGTHS = (16, 32)
-SPEC = {"epochs": 2, "batch_size": 8, "lr": 1e-3}
+SPEC: dict[str, Any] = {"epochs": 2, "batch_size": 8, "lr": 1e-3}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory, records: Records) -> Teache
     folder = tmp_path_factory.mktemp("taught")
     return fine_tune(
         FineTuneSpec(
-            scratch={"layers": 4, "hidden_size": 32, "heads": 2, "intermediate_size": 64, "vocabulary": 200},
+            scratch=ScratchSpec(layers=4, hidden_size=32, heads=2, intermediate_size=64, vocabulary=200),
             epochs=30,
             batch_size=16,
             lr=2e-3,
@@ -58,7 +59,7 @@ def build(teacher: Teacher, records: Records, out: Path) -> Student:
     return build_student(teacher, StudentSpec(layers=2), texts=texts, max_length=LENGTHS[-1], out=out)
 
 
-def run(teacher: Teacher, start: Path, records: Records, out: Path, **spec: object) -> Student:
+def run(teacher: Teacher, start: Path, records: Records, out: Path, **spec: Any) -> Student:
     return distill(
         teacher,
         start,
@@ -110,11 +111,12 @@ def test_noise_reaches_both_models_alike(
     whole = build_student(taught, StudentSpec(layers=None), texts=texts, max_length=32, out=tmp_path / "start")
     seen: list[float] = []
     from edgebert.compress import distill as module
+    from edgebert.compress import losses
 
-    original = module.total
+    original = losses.total
 
-    def watched(pair: object, weights: object) -> torch.Tensor:
-        loss = original(pair, weights)  # type: ignore[arg-type]
+    def watched(pair: losses.Pair, weights: dict[str, float]) -> torch.Tensor:
+        loss = original(pair, weights)
         seen.append(loss.item())
         return loss
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -37,8 +38,8 @@ class Told:
         self.lines.append(f"{name} {done:.0f}/{total:.0f} {note}")
 
 
-def tune(spec: dict[str, object], records: Records, out: Path, **more: object) -> Teacher:
-    arguments = {"progress": SILENT, "labels": LABELS} | more
+def tune(spec: dict[str, Any], records: Records, out: Path, **more: Any) -> Teacher:
+    arguments: dict[str, Any] = {"progress": SILENT, "labels": LABELS} | more
     return fine_tune(
         FineTuneSpec(**{"batch_size": 16, "lr": 2e-3} | spec),
         task="text-classification", train=records, validation=records, lengths=(8, 24), out=out,

@@ -80,7 +80,7 @@ def test_a_perfect_student_has_no_gradient_to_follow(name: str) -> None:
     hidden = tuple(h.clone().requires_grad_() for h in given.teacher.hidden)
     perfect = Pair(Outputs(logits, hidden), given.teacher, given.mask, given.labels, (0, 1, 2, 3), 2.0)
     loss = LOSSES[name](perfect)
-    loss.backward()
+    torch.autograd.backward(loss)
     gradients = [x.grad for x in (logits, *hidden) if x.grad is not None]
     largest = max(float(g.abs().max()) for g in gradients)
     if name == "label":

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import transformers
+from numpy.typing import NDArray
 
 from edgebert.compress.families import FAMILIES, spread
 from edgebert.compress.folder import load_model, new_folder, tokenizer_json
-from edgebert.compress.student import build_student, load_student
+from edgebert.compress.student import Student, build_student, load_student
 from edgebert.compress.vocabulary import all_pieces, id_map
 from edgebert.errors import DataError, RecipeError
 from edgebert.recipe import StudentSpec
@@ -21,11 +23,11 @@ from edgebert.teacher import Teacher
 from edgebert.tokenization import load_tokenizer
 
 
-def build(teacher: Teacher, texts: list[str], out: Path, max_length: int = 32, **spec: object) -> object:
+def build(teacher: Teacher, texts: list[str], out: Path, max_length: int = 32, **spec: Any) -> Student:
     return build_student(teacher, StudentSpec(**spec), texts=texts, max_length=max_length, out=out)
 
 
-def logits(folder: Path, text: str) -> np.ndarray:
+def logits(folder: Path, text: str) -> NDArray[np.float32]:
     ids = load_tokenizer(folder).encode(text).ids
     with torch.inference_mode():
         found = load_model(folder)(input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)).long())
@@ -68,7 +70,8 @@ def test_a_plain_folder_that_transformers_loads_alone(
 ) -> None:
     build(teacher, [record["text"] for record in records], tmp_path / "s")
     model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "s")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "s")
+    auto: Any = transformers.AutoTokenizer
+    tokenizer = auto.from_pretrained(tmp_path / "s")
     found = model(**tokenizer("please lights", return_tensors="pt")).logits
     assert found.shape == (1, 3)
     assert model.config.id2label == {0: "lights", 1: "music", 2: "weather"}
@@ -103,7 +106,7 @@ def test_spread(teacher_layers: int, student_layers: int, taken: tuple[int, ...]
 
 
 @pytest.mark.parametrize("layers", [5, (0, 4)])
-def test_layers_that_the_teacher_lacks(teacher: Teacher, tmp_path: Path, layers: object) -> None:
+def test_layers_that_the_teacher_lacks(teacher: Teacher, tmp_path: Path, layers: Any) -> None:
     with pytest.raises(RecipeError, match="tiny has 4 layers"):
         build(teacher, [], tmp_path / "s", layers=layers)
     assert not list(tmp_path.iterdir())

@@ -162,3 +162,13 @@ def test_a_slip_changes_one_spot_and_never_the_first_letter_of_a_word() -> None:
         slipped = generate.slip("kitchen lights", generate.Dice("slip", str(n)))
         assert slipped[0] == "k" and " l" in slipped
         assert abs(len(slipped) - len("kitchen lights")) <= 1
+
+
+def test_held_out_templates_are_written_in_words_known_from_training() -> None:
+    known: dict[str, set[str]] = {}
+    for line in built["train"]:
+        known.setdefault(line.intent, set()).update(generate._words(line.source.split("/", 2)[2]))
+    held_out = {line.source: line.intent for line in built["validation"] + built["test"]}
+    templates = {source for source in held_out if "/handwritten/" not in source}
+    unknown = {s for s in templates if not generate._words(s.split("/", 2)[2]) <= known[held_out[s]]}
+    assert len(unknown) < 0.05 * len(templates), sorted(unknown)[:10]

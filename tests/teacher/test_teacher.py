@@ -28,7 +28,8 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sound teacher."""
     folder = tmp_path_factory.mktemp("original")
     tokenizer = train_wordpiece(TEXTS, 80)
-    config = transformers.BertConfig(
+    library: Any = transformers
+    config = library.BertConfig(
         vocab_size=len(all_pieces(tokenizer)),
         hidden_size=16,
         num_hidden_layers=2,
@@ -39,7 +40,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
         label2id={label: i for i, label in enumerate(LABELS)},
     )
     torch.manual_seed(0)
-    transformers.BertForSequenceClassification(config).save_pretrained(folder)
+    library.BertForSequenceClassification(config).save_pretrained(folder)
     write_tokenizer(folder, tokenizer, specials_of(tokenizer), 24)
     return folder
 
@@ -57,21 +58,21 @@ def edit_config(folder: Path, **changes: Any) -> None:
     (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
 
 
-def edit_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
+def edit_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
     weights = load_file(folder / "model.safetensors")
     weights = {name: tensor.clone() for name, tensor in weights.items()}
     change(weights)
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
 
 
-def put(name: str, value: float) -> Callable[[Path], None]:
+def put(name: str, value: float) -> Callable[[Path], object]:
     def change(folder: Path) -> None:
-        edit_weights(folder, lambda weights: weights[name].view(-1)[3:4].fill_(value) and None)
+        edit_weights(folder, lambda weights: weights[name].view(-1)[3:4].fill_(value))
 
     return change
 
 
-def drop(*names: str) -> Callable[[Path], None]:
+def drop(*names: str) -> Callable[[Path], object]:
     def change(folder: Path) -> None:
         for name in names:
             (folder / name).unlink()
@@ -99,9 +100,7 @@ def to_int8(folder: Path) -> None:
 
 
 def without_head(folder: Path) -> None:
-    edit_weights(
-        folder, lambda weights: [weights.pop(name) for name in ("classifier.weight", "classifier.bias")] and None
-    )
+    edit_weights(folder, lambda weights: [weights.pop(name) for name in ("classifier.weight", "classifier.bias")])
 
 
 def longer_vocabulary(folder: Path) -> None:
@@ -110,9 +109,9 @@ def longer_vocabulary(folder: Path) -> None:
     (folder / "tokenizer.json").write_text(json.dumps(content))
 
 
-BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no config": (drop("config.json"), "t has no config.json"),
-    "config is no JSON": (lambda f: (f / "config.json").write_text("{") and None, "t/config.json is no JSON"),
+    "config is no JSON": (lambda f: (f / "config.json").write_text("{"), "t/config.json is no JSON"),
     "other family": (lambda f: edit_config(f, model_type="gpt2"), "t is a 'gpt2' model"),
     "no family": (lambda f: edit_config(f, model_type=None), "t is a None model"),
     "code of its own": (
@@ -120,7 +119,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
         "brings code of its own, which is never run",
     ),
     "no tokenizer": (drop("tokenizer.json", "vocab.txt"), "t has no tokenizer"),
-    "tokenizer is no JSON": (lambda f: (f / "tokenizer.json").write_text("[") and None, "tokenizer.json is damaged"),
+    "tokenizer is no JSON": (lambda f: (f / "tokenizer.json").write_text("["), "tokenizer.json is damaged"),
     "tokenizer of another": (longer_vocabulary, "goes up to id 5000, its embeddings have"),
     "no weights": (drop("model.safetensors"), "t has no model.safetensors"),
     "pickle only": (to_pickle, r"only as a pickle \(pytorch_model.bin\)"),

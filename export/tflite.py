@@ -1,0 +1,197 @@
+"""TFLite: FP32 by litert-torch, INT8 by ai-edge-quantizer's dynamic range quantization.
+
+A file holds one signature (`seq16`, `seq32` ...) for each sequence length, which share their weights; batch 1,
+INT32 inputs. Dynamic range quantization needs no calibration text: weights are INT8, activations are quantized
+as they come. `int8` has one scale per channel; `int8-legacy` has one per tensor, because tflite-runtime 2.14
+computes wrong answers from the other without an error. The classifier stays float.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgebert import tasks
+from edgebert.errors import ExportError, require
+from edgebert.protocols import ExportedModel, ExportJob, TensorSpec
+
+from .source import Source, load_source
+
+FILE = "model.tflite"
+
+#: Operations that hold the weights, as the quantizer names them.
+WEIGHTED = ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")
+
+
+@dataclass(frozen=True)
+class TfliteExporter:
+    """One signature per sequence length."""
+
+    precisions: Mapping[str, bool] = field(
+        default_factory=lambda: {"fp32": False, "int8": False, "int8-legacy": False}
+    )
+    tools: tuple[str, ...] = (
+        "torch",
+        "transformers",
+        "litert-torch",
+        "litert-converter",
+        "ai-edge-quantizer",
+        "ai-edge-litert",
+    )
+    version: int = 1
+
+    def export(self, job: ExportJob) -> ExportedModel:
+        """Write `model.tflite`. Raises ExportError."""
+        source = load_source(job.model, job.task)
+        outputs = tasks.get(job.task).outputs
+        path = job.out / FILE
+        names = _convert(source, job, outputs, path)
+        parts: dict[str, str] = {"all": "float32"}
+        if job.precision != "fp32":
+            per = "channel" if job.precision == "int8" else "tensor"
+            _quantize(path, job.precision)
+            parts = {
+                "matmul": f"int8 weights per {per}, int8 activations per token, dynamic",
+                "embeddings": "int8 per tensor",
+                "attention": "float32",
+                "classifier": "float32",
+            }
+        path.write_bytes(_compact(path.read_bytes()))
+        return ExportedModel(
+            files=(FILE,),
+            inputs=tuple(TensorSpec(name, "int32", (1, -1)) for name in names),
+            outputs=tuple(TensorSpec(name, "float32", (1, len(source.labels))) for name in outputs),
+            lengths=job.lengths,
+            batch=1,
+            precision=parts,
+        )
+
+
+def signature(length: int) -> str:
+    """The name of the signature for one sequence length."""
+    return f"seq{length}"
+
+
+def _convert(source: Source, job: ExportJob, outputs: tuple[str, ...], path: Path) -> tuple[str, ...]:
+    """Write the FP32 file; returns the names of its inputs."""
+    litert_torch = require("litert_torch", "host")
+    import torch
+
+    from .graph import Named, exportable, with_position_lookup
+
+    module, names = exportable(source, job.lengths[-1])
+    module = with_position_lookup(module)
+    converter: Any = litert_torch
+    for length in job.lengths:
+        example = {name: torch.ones((1, length), dtype=torch.int32) for name in names}
+        converter = converter.signature(signature(length), Named(module, outputs).eval(), sample_kwargs=example)
+    converter.convert().export(str(path))
+    return names
+
+
+def _quantize(path: Path, precision: str) -> None:
+    """Quantize the file in place, the classifier excepted."""
+    require("ai_edge_quantizer", "host")
+    from ai_edge_quantizer import qtyping, quantizer
+    from ai_edge_quantizer.algorithm_manager import AlgorithmName
+
+    granularity = qtyping.QuantGranularity
+    matrices = granularity.CHANNELWISE if precision == "int8" else granularity.TENSORWISE
+    heads = _heads(path.read_bytes())
+    work = quantizer.Quantizer(str(path))
+    for name in WEIGHTED:
+        operation = qtyping.TFLOperationName(name)
+        # One scale per word piece would add 12 bytes a row and signature, and gains nothing.
+        per = matrices if name == "FULLY_CONNECTED" else granularity.TENSORWISE
+        work.add_dynamic_config(".*", operation, 8, granularity=per)
+    for name in heads:
+        work.update_quantization_recipe(
+            re.escape(name), qtyping.TFLOperationName.FULLY_CONNECTED, algorithm_key=AlgorithmName.NO_QUANTIZE
+        )
+    work.quantize().export_model(str(path), overwrite=True)
+
+
+def _heads(content: bytes) -> list[str]:
+    """The names of the tensors that the classifiers make, one per signature.
+
+    Raises:
+        ExportError: an output is made by no matrix product.
+    """
+    schema = _schema()
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    kind = schema.BuiltinOperator.FULLY_CONNECTED
+    names = []
+    for graph in model.subgraphs:
+        makers = {index: op for op in graph.operators for index in op.outputs}
+        for output in graph.outputs:
+            op = makers.get(output)
+            while op is not None and model.operatorCodes[op.opcodeIndex].builtinCode != kind:
+                op = next((makers[index] for index in op.inputs if index in makers), None)
+            if op is None:
+                raise ExportError("an output is made by no matrix product", "export fp32 instead")
+            names.append(graph.tensors[op.outputs[0]].name.decode())
+    return names
+
+
+def _compact(content: bytes) -> bytes:
+    """The same model without metadata and long names, its scales stored once and not once per signature."""
+    import flatbuffers
+
+    schema = _schema()
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model.description = "edgebert"
+    model.metadata, model.metadataBuffer = [], []
+    for graph in model.subgraphs:
+        for index, tensor in enumerate(graph.tensors):
+            tensor.name = f"t{index}"
+    shared: dict[bytes, int] = {}
+    pack_scales, pack_buffer = schema.QuantizationParametersT.Pack, schema.BufferT.Pack
+
+    def scales(self: Any, builder: Any) -> int:
+        """As generated, but equal parameters become one table that all their tensors point to."""
+        parts = (self.scale, self.zeroPoint, self.min, self.max, [self.quantizedDimension])
+        key = b"|".join(_bytes(part) for part in parts)
+        if key not in shared:
+            shared[key] = pack_scales(self, builder)
+        return shared[key]
+
+    def buffer(self: Any, builder: Any) -> int:
+        """As generated, but inside the tables (the quantizer appends large ones) and aligned for SIMD loads."""
+        data = content[self.offset : self.offset + self.size] if self.offset > 1 else _bytes(self.data)
+        vector = _aligned(builder, data) if data else None
+        schema.BufferStart(builder)
+        if vector is not None:
+            schema.BufferAddData(builder, vector)
+        return int(schema.BufferEnd(builder))
+
+    schema.QuantizationParametersT.Pack, schema.BufferT.Pack = scales, buffer
+    try:
+        builder = flatbuffers.Builder(len(content))
+        builder.Finish(model.Pack(builder), b"TFL3")
+    finally:
+        schema.QuantizationParametersT.Pack, schema.BufferT.Pack = pack_scales, pack_buffer
+    return bytes(builder.Output())
+
+
+def _aligned(builder: Any, data: bytes) -> int:
+    """A vector of bytes at a multiple of 16."""
+    builder.StartVector(1, len(data), 16)
+    builder.head = builder.head - len(data)
+    builder.Bytes[builder.head : builder.head + len(data)] = data
+    return int(builder.EndVector())
+
+
+def _bytes(values: Any) -> bytes:
+    import numpy as np
+
+    return b"" if values is None else np.asarray(values).tobytes()
+
+
+def _schema() -> Any:
+    return require("ai_edge_litert.schema_py_generated", "host")
+
+
+EXPORTER = TfliteExporter()
