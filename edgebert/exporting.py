@@ -37,8 +37,6 @@ ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
     "DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    "OPENVINO_TELEMETRY_OPT_OUT": "1",
-    "NNCF_TELEMETRY_DISABLED": "1",
     "PYTHONHASHSEED": "0",
     "TF_CPP_MIN_LOG_LEVEL": "2",
 }
@@ -209,5 +207,5 @@ def _raise_error(result: Path, code: int, name: str, log: Path) -> None:
     raise ExportError(
         f"the export to {name} {how}: {tail}",
         "not enough memory, most likely: free some, or give shorter lengths" if code == -signal.SIGKILL
-        else "the whole log is told by --debug; is the model of a family that edgebert exports?",
+        else f"the whole log: {log}; is the model of a family that edgebert exports?",
     )  # fmt: skip

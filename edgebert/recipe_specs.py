@@ -136,6 +136,9 @@ class StudentSpec(Spec):
         description="how many of the teacher's layers to keep, or which ones (from 0); "
         "'half' of them evenly spread, null all of them",
     )
+    intermediate_size: Count | None = Field(
+        None, description="neurons to keep in each feed-forward layer, those that say most on the task's text; default: all"
+    )
     vocabulary: Literal["prune", "keep"] = Field(
         default="prune", description="prune: keep only the word pieces that the task's text needs"
     )

@@ -67,10 +67,13 @@ def export_model(
             records = Path(scratch) / "calibration.jsonl"
             lines = [json.dumps(record, ensure_ascii=False) for record in _calibration(calibrate, columns)]
             records.write_text("\n".join(lines) + "\n", "utf-8")
-        return exporting.export_artifact(
+        log = output.parent / f"{output.name}.log"  # stays when the export fails, for its message names it
+        artifact = exporting.export_artifact(
             found.path, task=task, format=format, precision=precision, lengths=tuple(lengths), calibration=records,
-            target=output, lineage=(source,), licence=found.licence, log=Path(scratch) / "export.log",
+            target=output, lineage=(source,), licence=found.licence, log=log,
         )  # fmt: skip
+        log.unlink()
+        return artifact
 
 
 def _calibration(path: Path, columns: Mapping[str, str]) -> list[Record]:

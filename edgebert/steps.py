@@ -73,7 +73,7 @@ def teach(recipe: Recipe, splits: Splits, store: Store) -> Teacher:
         inputs = {"train": splits.hashes["train"], "validation": splits.hashes["validation"]}
         if base is not None:
             inputs["base"] = artifacts.content_hash(base)
-        sections = recipe.section_json("task", "teacher", "lengths") + json.dumps(labels)
+        sections = recipe.section_json("task", "teacher") + json.dumps([labels, recipe.max_length])
         key = Key(sections, inputs, stages.tools(*_TRAINING_TOOLS), TEACH_VERSION)
 
         def make() -> None:
@@ -96,13 +96,17 @@ def compress(recipe: Recipe, splits: Splits, taught: Teacher, store: Store) -> S
     """The student: cut out of the teacher, then distilled."""
     path = store.out / "student"
     inputs = {"teacher": taught.content_hash} | {k: splits.hashes[k] for k in ("train", "validation")}
-    sections = recipe.section_json("task", "labels", "lengths", "student", "distill")
+    # Of the lengths only the last decides: it cuts the texts and the positions.
+    sections = recipe.section_json("task", "labels", "student", "distill") + str(recipe.max_length)
     key = Key(sections, inputs, stages.tools(*_TRAINING_TOOLS), COMPRESS_VERSION)
 
     def make() -> None:
         work = store.work(f"student-{key.digest[:16]}")
         texts = [record["text"] for record in (*splits.train, *splits.validation)]
-        start = build_student(taught, recipe.student, texts=texts, max_length=recipe.max_length, out=work / "start")
+        start = build_student(
+            taught, recipe.student, texts=texts, max_length=recipe.max_length, out=work / "start",
+            intermediate_size=recipe.student.intermediate_size,
+        )  # fmt: skip
         distill(
             taught, start.path, recipe.distill, layer_map=start.layer_map, train=splits.train,
             validation=splits.validation, labels=taught.labels, lengths=recipe.lengths, out=path,

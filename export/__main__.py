@@ -6,11 +6,8 @@ What went wrong goes into a result file beside the job, so that the parent raise
 
 from __future__ import annotations
 
-import ctypes
 import json
-import os
 import shutil
-import signal
 import sys
 import traceback
 from pathlib import Path
@@ -20,6 +17,7 @@ from edgebert import artifact as artifacts
 from edgebert import exporting, golden, registry, tasks
 from edgebert.artifact import Artifact, Manifest
 from edgebert.errors import EdgebertError, ExportError
+from edgebert.processes import die_with_parent
 from edgebert.protocols import ExportedModel, ExportJob
 from edgebert.tokenization import load_tokenizer
 
@@ -30,7 +28,7 @@ from .source import Source, companions, first_line, load_source, reference_outpu
 def main(job_path: Path) -> int:
     """Run one job file; returns the exit code."""
     body = json.loads(job_path.read_text("utf-8"))
-    _die_with(body["parent"])
+    die_with_parent(body["parent"])
     error: dict[str, Any] = {"error": None}
     code = 0
     try:
@@ -141,15 +139,6 @@ def _check_lengths(source: Source, longest: int) -> None:
             f"the model reads at most {positions} tokens, and lengths go to {longest}",
             f"give lengths up to {positions}",
         )
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel end this process when its parent is gone, however that came about (Linux)."""
-    if sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
 
 
 if __name__ == "__main__":

@@ -94,11 +94,14 @@ class Layer(nn.Module):
         """float32 [batch, length, width] -> the same, or its first token alone."""
         residual = hidden[:, :1] if self.attention.first else hidden
         hidden = self.attention_norm(self.output(self.attention(hidden, bias)) + residual)
-        return self.norm(self.down(self.activation(self.up(hidden))) + hidden)
+        normed: Tensor = self.norm(self.down(self.activation(self.up(hidden))) + hidden)
+        return normed
 
 
 class SequenceClassifier(nn.Module):
     """Embeddings, layers, pooling, classifier; the last layer computes the first token only."""
+
+    order: Tensor
 
     def __init__(
         self,
@@ -145,7 +148,8 @@ class Pointwise(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """float32 [batch, length, inputs] -> [batch, length, outputs]."""
         image = hidden.unsqueeze(1).permute(0, 3, 1, 2)
-        return nn.functional.conv2d(image, self.weight, self.bias).permute(0, 2, 3, 1).squeeze(1)
+        tokens: Tensor = nn.functional.conv2d(image, self.weight, self.bias).permute(0, 2, 3, 1).squeeze(1)
+        return tokens
 
 
 def with_convolutions(module: nn.Module) -> nn.Module:

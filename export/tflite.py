@@ -9,7 +9,7 @@ computes wrong answers from the other without an error. The classifier stays flo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,7 @@ WEIGHTED = ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")
 class TfliteExporter:
     """One signature per sequence length."""
 
-    precisions: Mapping[str, bool] = field(
-        default_factory=lambda: {"fp32": False, "int8": False, "int8-legacy": False}
-    )
+    precisions: Mapping[str, bool] = field(default_factory=lambda: {"fp32": False, "int8": False, "int8-legacy": False})
     tools: tuple[str, ...] = (
         "torch",
         "transformers",
@@ -138,8 +136,7 @@ def _heads(content: bytes) -> list[str]:
 
 def _compact(content: bytes) -> bytes:
     """The same model without metadata and long names, its scales stored once and not once per signature."""
-    import flatbuffers
-
+    flatbuffers = require("flatbuffers", "host")
     schema = _schema()
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     model.description = "edgebert"

@@ -33,8 +33,7 @@ class TfliteRuntime:
         try:
             self._interpreter = module.Interpreter(str(artifact.model_path), num_threads=threads)
             self._runners = {
-                length: self._interpreter.get_signature_runner(f"seq{length}")
-                for length in artifact.manifest.lengths
+                length: self._interpreter.get_signature_runner(f"seq{length}") for length in artifact.manifest.lengths
             }
         except (RuntimeError, ValueError, AttributeError) as error:  # AttributeError: tflite-runtime with numpy 2
             raise ArtifactError(

@@ -113,9 +113,7 @@ def test_what_a_killed_export_left_is_cleared_by_the_next(model: Path, tmp_path:
     assert left(target) == set()
 
 
-def test_errors_of_the_child_keep_their_kind(
-    make_teacher: Callable[..., Teacher], model: Path, tmp_path: Path
-) -> None:
+def test_errors_of_the_child_keep_their_kind(make_teacher: Callable[..., Teacher], model: Path, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     for path in model.iterdir():
         (tmp_path / "model" / path.name).write_bytes(path.read_bytes())

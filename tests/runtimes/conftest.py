@@ -39,8 +39,26 @@ def tiny(make_teacher: Callable[..., Teacher]) -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
+def job() -> Callable[..., dict[str, Any]]:
+    """`job(model, "onnx-int8", calibration, target)`: the body of a job file."""
+
+    def make(model: Path, name: str, calibration: Path | None, target: Path) -> dict[str, Any]:
+        format, _, precision = name.partition("-")
+        return {
+            "model": str(model), "task": "text-classification", "format": format, "precision": precision,
+            "lengths": list(LENGTHS), "calibration": str(calibration) if calibration else None,
+            "lineage": [], "licence": "Apache-2.0", "seed": 0, "target": str(target), "parent": os.getpid(),
+        }  # fmt: skip
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def exported(
-    tiny: Callable[[str], Path], calibration: Path, tmp_path_factory: pytest.TempPathFactory
+    tiny: Callable[[str], Path],
+    calibration: Path,
+    job: Callable[..., dict[str, Any]],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Exported:
     """`exported("bert", "onnx-int8")`: exported by what the child process runs, but in this one: torch loads once."""
     from edgebert.export import __main__ as child
@@ -58,13 +76,3 @@ def exported(
 
     os.environ.update(exporting.ENVIRONMENT)
     return make
-
-
-def job(model: Path, name: str, calibration: Path | None, target: Path) -> dict[str, Any]:
-    """The body of a job file."""
-    format, _, precision = name.partition("-")
-    return {
-        "model": str(model), "task": "text-classification", "format": format, "precision": precision,
-        "lengths": list(LENGTHS), "calibration": str(calibration) if calibration else None,
-        "lineage": [], "licence": "Apache-2.0", "seed": 0, "target": str(target), "parent": os.getpid(),
-    }  # fmt: skip

@@ -1,0 +1,69 @@
+"""The gate between a conversion and an artifact."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgebert.errors import ExportError
+from edgebert.export import parity
+from edgebert.protocols import ExportJob
+
+JOB = ExportJob(Path("m"), "text-classification", "onnx", "int8", (16,), None, Path("o"))
+LABELS = ("a", "b", "c", "d")
+RECORDS = [{"text": str(number), "label": LABELS[number % 4]} for number in range(100)]
+
+
+def logits(seed: int = 0) -> dict[str, np.ndarray]:
+    """Clear answers, each the record's label."""
+    noise = np.random.default_rng(seed).normal(0, 0.3, (100, 4)).astype(np.float32)
+    return {"logits": noise + 4 * np.eye(4, dtype=np.float32)[np.arange(100) % 4]}
+
+
+def judge(found: np.ndarray, job: ExportJob = JOB) -> dict[str, float]:
+    return parity.judge(job, logits(), {"logits": found.astype(np.float32)}, RECORDS, LABELS)
+
+
+def test_equal_outputs_pass_and_give_all_figures() -> None:
+    figures = judge(logits()["logits"])
+    assert figures["max_error"] == 0 and figures["agreement"] == 1 and figures["texts"] == 100
+    assert figures["metric"] == figures["source_metric"] == 1.0 and figures["labelled_texts"] == 100
+
+
+def test_records_without_targets_give_no_metric() -> None:
+    records = [{"text": record["text"]} for record in RECORDS]
+    assert "metric" not in parity.judge(JOB, logits(), logits(), records, LABELS)
+
+
+def test_rounding_passes_as_int8_and_not_as_fp32() -> None:
+    found = np.round(logits()["logits"] * 20) / 20
+    assert judge(found)["max_error"] == pytest.approx(0.025, rel=0.01)
+    with pytest.raises(ExportError, match="largest error"):
+        judge(found, replace(JOB, precision="fp32"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda a: np.clip(a, -10, 1.0), "largest error"),
+        (lambda a: a + 1.0, "mean error"),
+        (lambda a: np.where(np.arange(100)[:, None] < 4, np.roll(a, 1, axis=1), a), "clear answers"),
+        (lambda a: np.where(np.arange(100)[:, None] == 7, np.nan, a), "nan"),
+        (lambda a: np.roll(a, 1, axis=0), "clear answers"),
+    ],
+    ids=["clipped", "shifted", "four texts wrong", "one not a number", "rows mixed up"],
+)
+def test_what_lost_too_much_is_refused_with_the_figures(spoil: object, said: str) -> None:
+    with pytest.raises(ExportError) as caught:
+        judge(spoil(logits()["logits"]))  # type: ignore[operator]
+    assert said in caught.value.message and "100 texts" in caught.value.message and caught.value.hint
+
+
+def test_a_missing_or_misshapen_output_is_refused() -> None:
+    with pytest.raises(ExportError, match="logits"):
+        parity.judge(JOB, logits(), {}, RECORDS, LABELS)
+    with pytest.raises(ExportError, match="shape"):
+        judge(logits()["logits"][:, :3])
