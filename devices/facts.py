@@ -24,9 +24,7 @@ def linux_facts(root: Path = Path("/")) -> dict[str, Any]:
     cpu = root / "sys/devices/system/cpu/cpu0/cpufreq"
     frequency = _integer(cpu / "scaling_cur_freq")
     memory = _read(root / "proc/meminfo") or ""
-    total = next(
-        (int(line.split()[1]) * 1024 for line in memory.splitlines() if line.startswith("MemTotal:")), None
-    )
+    total = next((int(line.split()[1]) * 1024 for line in memory.splitlines() if line.startswith("MemTotal:")), None)
     return {
         "machine": platform.machine(),
         "system": f"{platform.system()} {platform.release()}",

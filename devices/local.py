@@ -40,9 +40,7 @@ class Local:
         try:
             shutil.copyfile(path, target)
         except OSError as error:
-            raise DeviceError(
-                f"{self.name}: cannot copy {path}: {error.strerror}", "is the disk full?"
-            ) from error
+            raise DeviceError(f"{self.name}: cannot copy {path}: {error.strerror}", "is the disk full?") from error
 
     def run(self, job: str, output: str, *, timeout: float) -> int:
         """Run the worker in a process group of its own, which is gone when this returns.
@@ -84,9 +82,7 @@ class Local:
         if code < 0 or code in (1, 70):
             tail = " | ".join(log.read_text("utf-8", errors="replace").strip().splitlines()[-3:])
             died = f"was ended by {signal.Signals(-code).name}" if code < 0 else "crashed"
-            raise DeviceError(
-                f"{self.name}: the worker {died}: {tail or 'it said nothing'}", "see the lines above"
-            )
+            raise DeviceError(f"{self.name}: the worker {died}: {tail or 'it said nothing'}", "see the lines above")
         return code
 
     def cleanup(self) -> None:

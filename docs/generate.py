@@ -21,9 +21,8 @@ MADE = "<!-- made by docs/generate.py: change the code, not this page -->\n"
 def commands() -> str:
     """Every verb's help."""
     runner = CliRunner()
-    parts = [
-        f"# Commands\n{MADE}\n```\n{runner.invoke(command_line, ['--help'], prog_name='edgebert', terminal_width=100).output}```\n"
-    ]
+    whole = runner.invoke(command_line, ["--help"], prog_name="edgebert", terminal_width=100).output
+    parts = [f"# Commands\n{MADE}\n```\n{whole}```\n"]
     for verb in command_line.commands:
         shown = runner.invoke(command_line, [verb, "--help"], prog_name="edgebert", terminal_width=100).output
         parts.append(f"\n## edgebert {verb}\n\n```\n{shown}```\n")

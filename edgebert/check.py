@@ -209,8 +209,7 @@ def measure_all(
         progress.step(f"measure on {device.name}", total, total)
     after = device.facts()
     return [
-        _measurement(c, device.name, gathered[c.name], plan, records, task, before[c.name], after)
-        for c in candidates
+        _measurement(c, device.name, gathered[c.name], plan, records, task, before[c.name], after) for c in candidates
     ]
 
 

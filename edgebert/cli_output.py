@@ -108,9 +108,7 @@ def numbers(option: str, written: str) -> tuple[int, ...]:
     except ValueError:
         found = ()
     if not found or min(found) < 1 or len(set(found)) != len(found):
-        raise UsageError(
-            f"{option} {written!r} is not a list of different positive numbers", f"such as {option} 16,32"
-        )
+        raise UsageError(f"{option} {written!r} is not a list of different positive numbers", f"such as {option} 16,32")
     return found
 
 
@@ -122,9 +120,7 @@ def lines_of_stdin() -> Iterator[str]:
         try:
             text = raw.decode("utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
-            raise DataError(
-                f"stdin, line {number}: not UTF-8 (byte {error.start})", "convert it to UTF-8"
-            ) from error
+            raise DataError(f"stdin, line {number}: not UTF-8 (byte {error.start})", "convert it to UTF-8") from error
         if text.strip():
             yield text
 
@@ -178,15 +174,11 @@ def result(row: Result, *, as_json: bool) -> None:
     shown = {
         "artifact": row.name,
         "device": row.device + (" (emulated: times are not a device's)" if row.emulated else ""),
-        metric.name
-        if metric
-        else "metric": f"{metric.value:.4f} (95 %: {metric.low:.4f} to {metric.high:.4f})"
+        metric.name if metric else "metric": f"{metric.value:.4f} (95 %: {metric.low:.4f} to {metric.high:.4f})"
         if metric
         else "no labels",
         "latency": ", ".join(
-            f"{name} {value:.3f} ms"
-            for name in ("p50", "p90", "p95", "p99")
-            if (value := getattr(latency, name))
+            f"{name} {value:.3f} ms" for name in ("p50", "p90", "p95", "p99") if (value := getattr(latency, name))
         )
         + f" (n = {latency.n}, {row.threads} thread(s), text in, answer out)",
         "engine alone": ", ".join(f"{length} tokens {ms:.3f} ms" for length, ms in row.engine_ms.items()),
@@ -235,9 +227,7 @@ def facts(devices: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
         print_json(list(devices))
         return
     for device in devices:
-        print_fields(
-            {k: ", ".join(v) if isinstance(v, list) else v for k, v in device.items() if v is not None}
-        )
+        print_fields({k: ", ".join(v) if isinstance(v, list) else v for k, v in device.items() if v is not None})
 
 
 def diagnosis(findings: Sequence[Finding], *, as_json: bool) -> int:

@@ -83,21 +83,15 @@ def _machine(facts: Mapping[str, Any]) -> list[Finding]:
     found.append(
         Finding("int8", "ok", f"dot products: {', '.join(sorted(fast))}")
         if fast
-        else Finding(
-            "int8", "warning", "no integer dot-product instructions", "INT8 will be slower than it could be"
-        )
+        else Finding("int8", "warning", "no integer dot-product instructions", "INT8 will be slower than it could be")
     )
     if facts["governor"] not in (None, "performance"):
         fix = "for steady figures: sudo cpupower frequency-set -g performance"
         found.append(Finding("governor", "warning", facts["governor"], fix))
     if facts["load_average"] > 0.5 * facts["usable_cores"]:
-        found.append(
-            Finding("load", "warning", f"{facts['load_average']:.1f}", "measure when nothing else runs")
-        )
+        found.append(Finding("load", "warning", f"{facts['load_average']:.1f}", "measure when nothing else runs"))
     if facts["emulated"]:
-        found.append(
-            Finding("emulation", "warning", "this CPU is emulated", "times here say nothing of a device")
-        )
+        found.append(Finding("emulation", "warning", "this CPU is emulated", "times here say nothing of a device"))
     elif facts["virtual_machine"]:
         found.append(Finding("virtual machine", "warning", "yes", "other guests may disturb the times"))
     return found

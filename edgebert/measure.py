@@ -26,9 +26,7 @@ def timed(call: Callable[[], object]) -> float:
     return (time.perf_counter_ns() - start) / 1e6
 
 
-def warm_up(
-    call: Callable[[int], object], *, window: int = WARM_UP_WINDOW, seconds: float = WARM_UP_SECONDS
-) -> int:
+def warm_up(call: Callable[[int], object], *, window: int = WARM_UP_WINDOW, seconds: float = WARM_UP_SECONDS) -> int:
     """Call until the running median settles, or `seconds` have passed; returns how many calls it took.
 
     Args:

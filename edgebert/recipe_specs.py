@@ -137,7 +137,8 @@ class StudentSpec(Spec):
         "'half' of them evenly spread, null all of them",
     )
     intermediate_size: Count | None = Field(
-        None, description="neurons to keep in each feed-forward layer, those that say most on the task's text; default: all"
+        default=None,
+        description="neurons to keep in each feed-forward layer, those that say most on the task's text; default: all",
     )
     vocabulary: Literal["prune", "keep"] = Field(
         default="prune", description="prune: keep only the word pieces that the task's text needs"
@@ -153,7 +154,7 @@ class DistillSpec(_Training):
     """How the student learns from the teacher."""
 
     epochs: int = Field(
-        default=4, ge=0, description="passes over the train split; 0 leaves the student as it is cut out"
+        default=6, ge=0, description="passes over the train split; 0 leaves the student as it is cut out"
     )
     losses: Losses = Field(
         default={"logits": 1.0, "hidden": 1.0},
@@ -161,7 +162,7 @@ class DistillSpec(_Training):
         "label (cross-entropy); a loss that is not named is not used",
     )
     temperature: Positive = Field(default=2.0, description="softens the teacher's answers in the logits loss")
-    lr: Positive = Field(default=3e-4, description="peak learning rate")
+    lr: Positive = Field(default=5e-4, description="peak learning rate")
     noise: Fraction = Field(default=0.1, description="share of word pieces replaced at random in the training text")
 
 

@@ -54,14 +54,15 @@ def export_model(
         raise UsageError(f"{output} is not empty and holds no artifact", "give a new folder")
     if list(lengths) != sorted(lengths):
         raise UsageError(f"--lengths {','.join(map(str, lengths))} must ascend", "such as 16,32,64,128")
-    found = teacher.inspect(teacher.resolve(str(model), Path()), name=model.name)
-    source = {
-        "name": found.name,
-        "role": "teacher",
-        "hash": found.content_hash,
-        "parameters": found.parameters,
-    }
     with tempfile.TemporaryDirectory(prefix="edgebert-export-") as scratch:
+        folder = teacher.with_tokenizer(teacher.resolve(str(model), Path()), Path(scratch) / "model")
+        found = teacher.inspect(folder, name=model.name)
+        source = {
+            "name": found.name,
+            "role": "teacher",
+            "hash": found.content_hash,
+            "parameters": found.parameters,
+        }
         records = None
         if calibrate is not None:
             records = Path(scratch) / "calibration.jsonl"
@@ -120,9 +121,7 @@ def check_artifact(
     if not records:
         raise DataError(f"{file} is empty", "give labelled texts")
     data.check_labels(records, artifact.manifest.labels, file)
-    lengths = artifact.manifest.lengths or tuple(
-        n for n in (16, 32, 64, 128) if n <= artifact.manifest.max_length
-    )
+    lengths = artifact.manifest.lengths or tuple(n for n in (16, 32, 64, 128) if n <= artifact.manifest.max_length)
     plan = Plan(launches, samples, threads, lengths)
     with connected(device) as connection:
         candidate = Candidate(path.name, "artifact", artifact)
@@ -152,9 +151,7 @@ def bench_artifacts(
             plan = Plan(launches, samples=0, threads=count, lengths=tuple(lengths), predict=False)
             candidates = [Candidate(n, "artifact", a) for n, a in zip(names, loaded, strict=True)]
             records = [{"text": text} for text in loaded[0].golden()["texts"]]
-            for found in measure_all(
-                candidates, connection, records, loaded[0].manifest.task, plan, progress
-            ):
+            for found in measure_all(candidates, connection, records, loaded[0].manifest.task, plan, progress):
                 times = {length: _quantiles(runs) for length, runs in found.engine_ms.items()}
                 rows.append(
                     {

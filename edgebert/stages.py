@@ -44,9 +44,7 @@ class Key:
     @property
     def digest(self) -> str:
         """SHA-256 over all of it."""
-        return digest(
-            {"recipe": self.recipe, "inputs": self.inputs, "tools": self.tools, "version": self.version}
-        )
+        return digest({"recipe": self.recipe, "inputs": self.inputs, "tools": self.tools, "version": self.version})
 
 
 class Store:

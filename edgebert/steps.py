@@ -72,7 +72,7 @@ def teach(recipe: Recipe, splits: Splits, store: Store) -> Teacher:
         base = teacher.resolve(spec.base, recipe.folder) if spec.base else None
         inputs = {"train": splits.hashes["train"], "validation": splits.hashes["validation"]}
         if base is not None:
-            inputs["base"] = artifacts.content_hash(base)
+            inputs["base"] = teacher.check_body(base, base.name).content_hash
         sections = recipe.section_json("task", "teacher") + json.dumps([labels, recipe.max_length])
         key = Key(sections, inputs, stages.tools(*_TRAINING_TOOLS), TEACH_VERSION)
 
@@ -85,7 +85,7 @@ def teach(recipe: Recipe, splits: Splits, store: Store) -> Teacher:
 
         store.stage("teacher", key, [path], make)
         return teacher.inspect(path, name="teacher", labels=labels)
-    path = teacher.resolve(spec, recipe.folder)
+    path = teacher.with_tokenizer(teacher.resolve(spec, recipe.folder), store.state / "teacher")
     found = teacher.inspect(path, name=Path(spec).name, labels=recipe.labels)
     check_splits(recipe, splits, found.labels)
     store.progress.say(f"teacher: {found.name}, {found.layers} layers, {found.parameters:,} parameters")
@@ -151,7 +151,8 @@ def export(recipe: Recipe, splits: Splits, taught: Teacher, student: Student, st
     made = []
     for number, (name, role, source, format, precision, target, lineage) in enumerate(wanted):
         store.progress.step("export", number, len(wanted), name)
-        inputs = {"model": artifacts.content_hash(source), "calibration": artifacts.sha256(calibration)}
+        model = taught.content_hash if role == "teacher" else student.content_hash
+        inputs = {"model": model, "calibration": artifacts.sha256(calibration)}
         sections = recipe.section_json("task", "lengths") + json.dumps([format, precision, lineage])
         key = Key(sections, inputs, exporting.tool_versions(format), exporting.version(format))
 

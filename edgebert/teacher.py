@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import re
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,6 +80,16 @@ def resolve(source: str, base: Path) -> Path:
             f"the teacher {source!r} is no folder here, and the hub does not give it out: {reason}",
             "correct the path or the id; for private models log in with `hf auth login`; offline, give a folder",
         ) from error
+
+
+def with_tokenizer(path: Path, copy: Path) -> Path:
+    """`path` itself, or where it has vocab.txt alone, a copy that has the tokenizer.json made of it."""
+    if (path / "tokenizer.json").is_file() or not (path / "vocab.txt").is_file():
+        return path
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(path, copy)
+    (copy / "tokenizer.json").write_text(json.dumps(tokenizer_json(path), ensure_ascii=False), "utf-8")
+    return copy
 
 
 def inspect(path: Path, *, name: str, labels: Sequence[str] | None = None) -> Teacher:

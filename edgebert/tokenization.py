@@ -33,9 +33,7 @@ def load_tokenizer(folder: Path, max_length: int | None = None) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises bare Exception
-        raise ArtifactError(
-            f"{folder.name}/tokenizer.json cannot be read: {error}", "save it again"
-        ) from error
+        raise ArtifactError(f"{folder.name}/tokenizer.json cannot be read: {error}", "save it again") from error
     tokenizer.no_padding()
     if max_length is None:
         tokenizer.no_truncation()

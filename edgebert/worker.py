@@ -156,9 +156,7 @@ def _engine(model: Model, length: int, count: int, output: Output) -> None:
         for spec in model.artifact.manifest.inputs
     }
     measure.warm_up(lambda _: model.runtime.run(tensors), seconds=1.0)
-    output.event(
-        "engine", length=length, ms=[measure.timed(lambda: model.runtime.run(tensors)) for _ in range(count)]
-    )
+    output.event("engine", length=length, ms=[measure.timed(lambda: model.runtime.run(tensors)) for _ in range(count)])
 
 
 def _predict(model: Model, records: list[Record], output: Output) -> None:

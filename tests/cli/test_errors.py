@@ -37,7 +37,12 @@ def edgebert(*arguments: str) -> tuple[int, str]:
         (["serve", "a"], 2, "edgebert serve is not there yet", "edgebert.load"),
         (["doctor", "ssh:pi4"], 2, "doctor cannot look at ssh:pi4 yet", "use: edgebert doctor local"),
         (["doctor", "local:/no/python"], 3, "there is no such Python interpreter", "give the path of one"),
-        (["export", "nowhere", "--format", "onnx", "--precision", "int8", "-o", "out"], 2, "the teacher 'nowhere'", "correct the path"),
+        (
+            ["export", "nowhere", "--format", "onnx", "--precision", "int8", "-o", "out"],
+            2,
+            "the teacher 'nowhere'",
+            "correct the path",
+        ),
     ],
 )  # fmt: skip
 def test_errors(

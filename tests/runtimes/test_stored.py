@@ -45,7 +45,7 @@ def test_openvino_int8_holds_int8_embeddings_and_a_float_classifier(exported: Ex
         if len(port.get_shape()) in (2, 4)
     }
     assert kinds[pieces(artifact), WIDTH] in ("i8", "u8")
-    assert kinds[3, WIDTH] == "f32"
+    assert kinds[3, WIDTH, 1, 1] == "f32"
     assert kinds[64, WIDTH, 1, 1] == "i8"
 
 

@@ -76,7 +76,8 @@ def test_a_stage_that_fails_is_not_done(tmp_path: Path) -> None:
 
 def test_two_runs_on_one_folder(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from edgebert.stages import Store; from edgebert.progress import SILENT\n"
+        "import sys; from pathlib import Path\n"
+        "from edgebert.stages import Store; from edgebert.progress import SILENT\n"
         "Store(Path(sys.argv[1]), SILENT).__enter__()"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "run")]
