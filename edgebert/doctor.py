@@ -19,7 +19,7 @@ _EXTRAS = {
     "openvino": ("openvino",),
     "tflite": ("ai-edge-litert",),
     "host": (
-        "torch", "transformers", "accelerate", "onnx", "optimum-onnx", "nncf", "litert-torch",
+        "torch", "transformers", "accelerate", "onnx", "nncf", "litert-torch",
         "ai-edge-quantizer", "pydantic", "PyYAML", "jinja2", "matplotlib", "scikit-learn",
     ),
 }  # fmt: skip
