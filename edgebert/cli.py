@@ -38,7 +38,7 @@ def main(debug: bool) -> None:
 @click.option("--out", type=FOLDER, help="Folder for everything that comes out.  [default: build/intents]")
 @as_json
 def demo(out: Path | None, as_json: bool) -> None:
-    """Run the whole flow on the example that ships with edgebert: about five minutes on two cores."""
+    """Run the whole flow on the example that ships with edgebert: about six minutes on two cores."""
     from importlib.resources import as_file, files
 
     with as_file(files("edgebert.examples") / "intents") as folder:
