@@ -19,7 +19,8 @@ from typing import Any
 from edgebert.errors import ArtifactError
 from edgebert.protocols import TensorSpec
 
-FORMAT_VERSION = 1
+#: 2 added the settings of the task; 1 is read too.
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 GOLDEN = "golden.json"
 
@@ -37,6 +38,7 @@ class Manifest:
     outputs: tuple[TensorSpec, ...]
     max_length: int
     lengths: tuple[int, ...] = ()
+    task_settings: Mapping[str, Any] = field(default_factory=dict)
     batch: int | None = None
     precision_parts: Mapping[str, str] = field(default_factory=dict)
     calibration: Mapping[str, Any] = field(default_factory=dict)
@@ -180,9 +182,10 @@ def _parse(path: Path) -> Manifest:
         checksum = body.pop("checksum")
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise ArtifactError(f"{path.parent}: {damaged[0]} ({error})", damaged[1]) from error
-    if version != FORMAT_VERSION:
+    if version not in (FORMAT_VERSION - 1, FORMAT_VERSION):
         raise ArtifactError(
-            f"{path.parent} has artifact format version {version}; this edgebert reads version {FORMAT_VERSION}",
+            f"{path.parent} has artifact format version {version}; this edgebert reads versions {FORMAT_VERSION - 1} "
+            f"and {FORMAT_VERSION}",
             "export it again with this edgebert, or install the edgebert that made it",
         )
     if checksum != _checksum(body | {"format_version": version}):

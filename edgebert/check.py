@@ -25,7 +25,8 @@ from edgebert.errors import DeviceError, EdgebertError, UsageError
 from edgebert.progress import Progress
 from edgebert.protocols import Device
 from edgebert.report.model import Role
-from edgebert.tasks import Record
+from edgebert.tasks import Answered, Record, Scored, Task
+from edgebert.tokenization import load_tokenizer
 from edgebert.worker import Job
 
 #: Seconds that one launch may take: the slowest models on the slowest devices, with room.
@@ -85,8 +86,11 @@ class Measurement:
     facts_before: Mapping[str, Any]
     facts_after: Mapping[str, Any]
     metric: str | None = None
+    units: Sequence[Sequence[float]] | None = None
     correct: Sequence[float] | None = None
-    answers: Sequence[int] | None = None
+    answers: Sequence[Any] | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
+    vectors: Mapping[str, Any] | None = None
     invalid: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -108,7 +112,7 @@ class _Launches:
     latency: list[list[float]] = field(default_factory=list)
     engine: dict[str, list[list[float]]] = field(default_factory=dict)
     rss: list[int] = field(default_factory=list)
-    outputs: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
+    outputs: list[list[dict[str, NDArray[np.float32]]]] = field(default_factory=list)
 
     def take(self, events: Sequence[Mapping[str, Any]]) -> None:
         """One launch's events."""
@@ -126,11 +130,20 @@ class _Launches:
                 case "engine":
                     self.engine.setdefault(str(event["length"]), []).append(event["ms"])
                 case "outputs":
-                    for name, tensor in event["tensors"].items():
-                        rows = np.frombuffer(base64.b64decode(tensor["data"]), dtype="<f4")
-                        self.outputs.setdefault(name, []).append(rows.reshape(tensor["shape"]))
+                    self.outputs += _unpacked(event)
         if latency:
             self.latency.append(latency)
+
+
+def _unpacked(event: Mapping[str, Any]) -> list[list[dict[str, NDArray[np.float32]]]]:
+    """The outputs of an event: of each record, of each of its windows, by name."""
+    borders = np.cumsum(event["rows"])[:-1]
+    split = {}
+    for name, tensor in event["tensors"].items():
+        split[name] = np.split(unpacked(tensor), borders)
+    windows = [dict(zip(split, arrays, strict=True)) for arrays in zip(*split.values(), strict=True)]
+    ends = np.cumsum(event["windows"])
+    return [windows[end - count : end] for end, count in zip(ends, event["windows"], strict=True)]
 
 
 def transport(name: str) -> Any:
@@ -164,7 +177,6 @@ def measure_all(
     candidates: Sequence[Candidate],
     device: Device,
     records: Sequence[Record],
-    task: str,
     plan: Plan,
     progress: Progress,
 ) -> list[Measurement]:
@@ -174,7 +186,6 @@ def measure_all(
         candidates: verified artifacts; a `torch` one is a teacher or student in the reference engine.
         device: connected.
         records: real test records, with labels when `plan.predict` should give a metric.
-        task: a name of the task registry.
         plan: how much.
         progress: told after each launch.
 
@@ -208,9 +219,7 @@ def measure_all(
             gathered[candidate.name].take(_launch(device, job, folder))
         progress.step(f"measure on {device.name}", total, total)
     after = device.facts()
-    return [
-        _measurement(c, device.name, gathered[c.name], plan, records, task, before[c.name], after) for c in candidates
-    ]
+    return [_measurement(c, device.name, gathered[c.name], plan, records, before[c.name], after) for c in candidates]
 
 
 def _launch(device: Device, job: Job, folder: Path) -> list[dict[str, Any]]:
@@ -242,16 +251,11 @@ def _measurement(
     launches: _Launches,
     plan: Plan,
     records: Sequence[Record],
-    task_name: str,
     before: Mapping[str, Any],
     after: Mapping[str, Any],
 ) -> Measurement:
     artifact, manifest = candidate.artifact, candidate.artifact.manifest
-    task = tasks.get(task_name)
-    scored = None
-    if launches.outputs and all(task.target in record for record in records):
-        outputs = {name: np.concatenate(rows) for name, rows in launches.outputs.items()}
-        scored = task.score(outputs, records, manifest.labels)
+    scored = _scored(artifact, records, launches.outputs)
     return Measurement(
         name=candidate.name,
         role=candidate.role,
@@ -274,10 +278,51 @@ def _measurement(
         facts_before=before,
         facts_after=after,
         metric=scored.metric if scored else None,
-        correct=scored.correct.tolist() if scored else None,
-        answers=scored.answers.tolist() if scored else None,
+        units=_listed(scored.units) if scored else None,
+        correct=_listed(scored.correct) if scored else None,
+        answers=scored.answers if scored else None,
+        figures=dict(scored.figures) if scored else {},
+        vectors=packed(scored.vectors) if scored and scored.vectors is not None else None,
         invalid=_why_invalid(launches.latency),
     )
+
+
+def _scored(
+    artifact: Artifact, records: Sequence[Record], outputs: Sequence[Sequence[Mapping[str, NDArray[np.float32]]]]
+) -> Scored | None:
+    """The answers to all records, scored with the artifact's own thresholds; None where nothing was asked.
+
+    Windows are made here once more: token ids are equal on every device, or the golden answers would have said so.
+    """
+    manifest = artifact.manifest
+    task = tasks.get(manifest.task, manifest.task_settings)
+    if not outputs or not all(role in record for record in records for role in task.columns):
+        return None
+    tokenizer = load_tokenizer(artifact.path, None if task.windowed else manifest.max_length)
+    answered = [
+        Answered(record, task.encode(tokenizer, record, manifest.max_length), [_trimmed(task, w) for w in found])
+        for record, found in zip(records, outputs, strict=True)
+    ]
+    return task.score(answered, manifest.labels)
+
+
+def _trimmed(task: Task, window: Mapping[str, NDArray[np.float32]]) -> Mapping[str, NDArray[np.float32]]:
+    """A window's outputs as tasks want them: those that are not per token came as one row."""
+    return window if task.per_token else {name: array[0] for name, array in window.items()}
+
+
+def _listed(array: NDArray[np.float64] | None) -> Any:
+    return None if array is None else array.tolist()
+
+
+def packed(array: NDArray[np.float32]) -> dict[str, Any]:
+    """An array as JSON: its shape, and base64 of little-endian float32."""
+    return {"shape": list(array.shape), "data": base64.b64encode(array.astype("<f4").tobytes()).decode()}
+
+
+def unpacked(value: Mapping[str, Any]) -> NDArray[np.float32]:
+    """What `packed` was given."""
+    return np.frombuffer(base64.b64decode(value["data"]), dtype="<f4").reshape(value["shape"])
 
 
 def _why_invalid(launches: Sequence[Sequence[float]]) -> list[str]:

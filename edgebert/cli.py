@@ -22,7 +22,9 @@ on_device = click.option("--device", default="local", show_default=True, help="l
 
 
 def columns(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that say where text and label stand in a data file."""
+    """Options that say where texts and labels stand in a data file."""
+    where = "Column or key of another role, ROLE=NAME (text_pair=second); may be repeated."
+    command = click.option("--column", "named", multiple=True, metavar="ROLE=NAME", help=where)(command)
     command = click.option("--label", default="label", show_default=True, help="Column of the label.")(command)
     return click.option("--text", default="text", show_default=True, help="Column of the text.")(command)
 
@@ -93,11 +95,12 @@ def run(
 @click.option("--calibrate", type=FOLDER, help="Real texts (JSONL, CSV, TSV, or one a line in .txt).")
 @click.option("--lengths", default="16,32,64,128", show_default=True, help="Sequence lengths in tokens.")
 @click.option("--task", default="text-classification", show_default=True, help="What the model does.")
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Of the task; may be repeated.")
 @click.option("-o", "--output", type=FOLDER, required=True, help="The artifact's folder.")
 @columns
 def export(
-    model: Path, format: str, precision: str, calibrate: Path | None, lengths: str, task: str, output: Path,
-    text: str, label: str,
+    model: Path, format: str, precision: str, calibrate: Path | None, lengths: str, task: str,
+    options: tuple[str, ...], output: Path, text: str, label: str, named: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Export an existing fine-tuned model, as it is, without distillation.
 
@@ -108,8 +111,9 @@ def export(
 
     cli_output.exported(
         export_model(
-            model, format=format, precision=precision, calibrate=calibrate, columns={"text": text, "label": label},
-            lengths=cli_output.numbers("--lengths", lengths), task=task, output=output,
+            model, format=format, precision=precision, calibrate=calibrate,
+            columns=cli_output.columns(text, label, named), lengths=cli_output.numbers("--lengths", lengths),
+            task=task, options=cli_output.pairs("--option", options), output=output,
         )
     )  # fmt: skip
 
@@ -122,22 +126,27 @@ def export(
 def predict(artifact: Path, texts: tuple[str, ...], threads: int, as_json: bool) -> None:
     """Answer texts, given as arguments or one a line on stdin.
 
-    Prints label, probability and text, tab-separated; with --json one JSON object a line.
+    A task that reads two texts (pairs, question and context) takes them divided by a tab, or as a JSON object.
+    Prints the answer and the text, tab-separated; with --json one JSON object a line.
     """
     from edgebert import load
 
     with load(artifact, threads=threads) as model:
         for text in texts or cli_output.lines_of_stdin():
-            prediction = model.predict(text)
+            given = cli_output.question(text, model.task.roles)
+            answer = model.predict(given)
             if as_json:
-                click.echo(json.dumps({"text": text} | prediction.to_json(), ensure_ascii=False))
+                asked = given if isinstance(given, dict) else {"text": text}
+                click.echo(json.dumps(asked | {"answer": answer.to_json()} if "text" in answer.to_json()
+                                      else asked | answer.to_json(), ensure_ascii=False))  # fmt: skip
             else:
-                click.echo(f"{prediction.label}\t{prediction.score:.4f}\t{text}")
+                click.echo(f"{cli_output.answer(answer)}\t{text}")
 
 
 @main.command(cls=Verb, example="edgebert check build/intents/artifacts/onnx-int8 --data test.jsonl --label intent")
 @click.argument("artifact", type=FOLDER)
-@click.option("--data", type=FOLDER, required=True, help="Labelled texts (JSONL, CSV or TSV).")
+@click.option("--data", type=FOLDER, required=True, help="Labelled texts (JSONL, CSV, TSV, CoNLL, SQuAD).")
+@click.option("--format", "format", help="How they are written, where the suffix does not say.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the engine.")
 @click.option("--launches", type=click.IntRange(min=1), default=5, show_default=True, help="Fresh processes.")
 @click.option("--samples", type=click.IntRange(min=1), default=200, show_default=True, help="Per launch.")
@@ -145,14 +154,14 @@ def predict(artifact: Path, texts: tuple[str, ...], threads: int, as_json: bool)
 @on_device
 @as_json
 def check(
-    artifact: Path, data: Path, threads: int, launches: int, samples: int, text: str, label: str, device: str,
-    as_json: bool,
+    artifact: Path, data: Path, format: str | None, threads: int, launches: int, samples: int, text: str, label: str,
+    named: tuple[str, ...], device: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Measure accuracy, latency, memory and size of an artifact on a device."""
     from edgebert.single import check_artifact
 
     result = check_artifact(
-        artifact, data, columns={"text": text, "label": label}, device=device, threads=threads,
+        artifact, data, columns=cli_output.columns(text, label, named), format=format, device=device, threads=threads,
         launches=launches, samples=samples, progress=cli_output.progress(),
     )  # fmt: skip
     cli_output.result(result, as_json=as_json)

@@ -1,4 +1,4 @@
-"""Examples from CSV, TSV and JSONL files, streamed as records; a row is read as it is, or refused.
+"""Examples from CSV, TSV, JSONL, CoNLL and SQuAD files as records; a row is read as it is, or refused.
 
 A record is a mapping from role to value (`{"text": …, "label": …, "line": …}`); which column plays which role
 is said by the recipe. Nothing is repaired and nothing is skipped: whatever cannot be read is a `DataError`
@@ -19,8 +19,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from edgebert.data_rows import MAX_TEXT_CHARS, READERS, lines_of, numbered
+from edgebert.data_conll import read_conll
+from edgebert.data_records import record_of, text_of
+from edgebert.data_rows import READERS, lines_of, numbered
+from edgebert.data_squad import read_squad
 from edgebert.errors import DataError
+from edgebert.tasks import Record, Task
 
 __all__ = [
     "Record",
@@ -29,13 +33,16 @@ __all__ = [
     "labels_of",
     "read_records",
     "read_split",
+    "read_task_records",
     "read_texts",
+    "read_unlabelled",
     "split_off",
 ]
 
-Record = Mapping[str, Any]
-
-FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".tab": "tsv"}
+FORMATS = {
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".tab": "tsv",
+    ".conll": "conll", ".json": "squad", ".txt": "txt",
+}  # fmt: skip
 
 
 class Split(Protocol):
@@ -57,22 +64,94 @@ class Split(Protocol):
         ...
 
     @property
-    def columns(self) -> Mapping[str, str]:
-        """Role -> column."""
+    def separator(self) -> str:
+        """What divides several labels in a cell."""
+        ...
+
+    def columns(self, task: Task) -> Mapping[str, str]:
+        """Role -> column, for the roles of a task."""
         ...
 
 
-def read_split(split: Split, folder: Path) -> list[Record]:
+def read_split(split: Split, folder: Path, task: Task) -> list[Record]:
     """All records of a split whose path is relative to `folder`.
 
     Raises:
-        DataError: as `read_records`, and for a file without rows.
+        DataError: as `read_task_records`, and for a file without rows.
     """
     path = folder / Path(split.path).expanduser()
-    records = list(read_records(path, split.columns, format=split.format, encoding=split.encoding))
+    records = read_task_records(
+        path, task, split.columns(task), format=split.format, encoding=split.encoding, separator=split.separator
+    )
     if not records:
         raise DataError(f"{path}: no rows", "every split needs at least one example")
     return records
+
+
+def read_unlabelled(split: Split, folder: Path, task: Task) -> list[Record]:
+    """Records of what a model reads, without answers: a table of the task's roles, or texts one a line.
+
+    Raises:
+        DataError: as `read_records`.
+    """
+    path = folder / Path(split.path).expanduser()
+    columns = split.columns(task)
+    roles = {role: columns.get(role, role) for role in task.roles}
+    if _format(path, split.format) == "txt" and task.roles == ("text",):
+        return [{"text": text} for text in read_texts(path, format="txt", encoding=split.encoding)]
+    return list(read_records(path, roles, format=split.format, encoding=split.encoding))
+
+
+def read_task_records(
+    path: Path,
+    task: Task,
+    columns: Mapping[str, str],
+    *,
+    format: str | None = None,
+    encoding: str = "utf-8",
+    separator: str = ";",
+) -> list[Record]:
+    """All records of a file as a task wants them (`docs/data.md`).
+
+    Args:
+        path: CSV, TSV, JSONL, CoNLL or SQuAD.
+        task: whose roles are read.
+        columns: role -> column, where it is not the role's own name.
+        format: `csv`, `tsv`, `jsonl`, `conll` or `squad`; by default what the suffix says.
+        encoding: the file's character encoding.
+        separator: between several labels in a cell of CSV or TSV.
+
+    Raises:
+        DataError: what is wrong, with file and line.
+    """
+    kind = _format(path, format)
+    named = {role: columns.get(role, role) for role in task.columns}
+    named |= {role: columns[role] for role in ("text_pair", "score") if role in columns and task.name == "embeddings"}
+    if kind == "conll":
+        _only_for(path, task, "token-classification", kind)
+        return list(read_conll(path, lines_of(path, encoding)))
+    if kind == "squad":
+        _only_for(path, task, "question-answering", kind)
+        return list(read_squad(path, encoding))
+    if kind not in READERS:
+        raise DataError(
+            f"{path}: {kind or path.suffix or 'no suffix'!r} is no known format",
+            "formats: jsonl, csv, tsv, conll, squad",
+        )
+    table = kind in ("csv", "tsv")
+    rows = READERS[kind](path, lines_of(path, encoding), named)
+    return [
+        record_of(task, values, named, f"{path}:{line}", line, separator if table else None) for line, values in rows
+    ]
+
+
+def _only_for(path: Path, task: Task, name: str, kind: str) -> None:
+    if task.name != name:
+        raise DataError(f"{path}: {kind} files are for {name}, not for {task.name}", "formats here: jsonl, csv, tsv")
+
+
+def _format(path: Path, given: str | None) -> str | None:
+    return given or FORMATS.get(path.suffix.lower())
 
 
 def read_records(
@@ -94,7 +173,7 @@ def read_records(
             that is none; a missing column; a value that is no text, is empty, is too long or holds half a
             surrogate pair.
     """
-    kind = format or FORMATS.get(path.suffix.lower())
+    kind = _format(path, format)
     if kind not in READERS:
         raise DataError(
             f"{path}: {kind or path.suffix or 'no suffix'!r} is no known format", "formats: csv, tsv, jsonl"
@@ -103,7 +182,7 @@ def read_records(
     for line, values in rows(path, lines_of(path, encoding), columns):
         record: dict[str, Any] = {}
         for role, column in columns.items():
-            record[role] = _text(values[column], f"{path}:{line}", column)
+            record[role] = text_of(values[column], f"{path}:{line}", column)
         record["line"] = line
         yield record
 
@@ -118,31 +197,42 @@ def read_texts(
     """
     if (format or path.suffix.lower().removeprefix(".")) == "txt":
         for line, text in numbered(path, lines_of(path, encoding)):
-            yield _text(text, f"{path}:{line}", "text")
+            yield text_of(text, f"{path}:{line}", "text")
     else:
         for record in read_records(path, {"text": column}, format=format, encoding=encoding):
             yield record["text"]
 
 
-def labels_of(records: Iterable[Record]) -> list[str]:
-    """The labels that occur, sorted."""
-    return sorted({record["label"] for record in records})
+def labels_of(records: Iterable[Record], task: Task) -> list[str]:
+    """The labels that occur, sorted; of tags `O` first; none for a task without labels."""
+    if not task.labelled:
+        return []
+    found = {label for record in records for label in _labels(record, task)}
+    found.discard(getattr(task, "out_of_scope", None) or "")
+    return sorted(found, key=lambda label: (task.per_token and label != "O", label))
 
 
-def check_labels(records: Iterable[Record], labels: Sequence[str], where: str | Path) -> None:
+def _labels(record: Record, task: Task) -> Sequence[str]:
+    value = record.get(task.target, ())
+    return (value,) if isinstance(value, str) else value
+
+
+def check_labels(records: Iterable[Record], labels: Sequence[str], where: str | Path, task: Task) -> None:
     """Refuse labels that are not among `labels`, all of them at once.
 
     Raises:
         DataError: each unknown label with its number of rows, its first line and the nearest known label.
     """
-    known = set(labels)
+    if not task.labelled:
+        return
+    known = {*labels, getattr(task, "out_of_scope", None)}
     counts: Counter[str] = Counter()
     first: dict[str, int] = {}
     for record in records:
-        label = record["label"]
-        if label not in known:
-            counts[label] += 1
-            first.setdefault(label, record.get("line", 0))
+        for label in _labels(record, task):
+            if label not in known:
+                counts[label] += 1
+                first.setdefault(label, record.get("line", 0))
     if not counts:
         return
     told = []
@@ -174,7 +264,8 @@ def split_off(records: Sequence[Record], fraction: float, seed: int) -> tuple[li
         raise ValueError(f"fraction must lie between 0 and 1, found {fraction}")
     groups: dict[str, list[int]] = {}
     for index, record in enumerate(records):
-        groups.setdefault(str(record.get("label", "")), []).append(index)
+        label = record.get("label", "")
+        groups.setdefault(label if isinstance(label, str) else "", []).append(index)
     chosen: set[int] = set()
     owed = 0.0  # what rounding has held back so far, so that small labels add up to the fraction too
     for label in sorted(groups):
@@ -195,21 +286,3 @@ def split_off(records: Sequence[Record], fraction: float, seed: int) -> tuple[li
 def _draw(record: Record, seed: int) -> bytes:
     said = json.dumps({k: v for k, v in record.items() if k != "line"}, sort_keys=True)
     return hashlib.sha256(f"{seed}\n{said}".encode()).digest()
-
-
-def _text(value: Any, where: str, column: str) -> str:
-    """The value, if it is text that a tokenizer can be given."""
-    if not isinstance(value, str):
-        found = "nothing (null)" if value is None else f"{type(value).__name__} {str(value)[:40]}"
-        raise DataError(f"{where}: {column!r} must be text, found {found}", f'write it in quotes: "{column}": "…"')
-    if not value or value.isspace():
-        raise DataError(f"{where}: {column!r} is empty", "remove the row, or write what is missing")
-    if len(value) > MAX_TEXT_CHARS:
-        told = f"{where}: {column!r} has {len(value)} characters, more than the {MAX_TEXT_CHARS} a text may have"
-        raise DataError(told, "cut the text; models read a few hundred words of it")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        told = f"{where}: {column!r} holds half a surrogate pair (U+{ord(value[error.start]):04X})"
-        raise DataError(told, "remove it, or write the whole pair, such as \\ud83d\\ude00") from None
-    return value

@@ -9,10 +9,10 @@ from pathlib import Path
 from edgebert import steps, teacher
 from edgebert.pipeline import default_out
 from edgebert.recipe import FineTuneSpec, Recipe, load_recipe
+from edgebert.tasks import texts_of
 
 #: What training reaches on one core with short texts, in floating-point operations a second. Estimates only.
 _FLOPS = 60e9
-_TOKENS = 14
 _EXPORT_SECONDS = {"onnx": 15, "openvino": 30, "tflite": 45, "torch": 12}
 _LAUNCH_SECONDS = 3
 
@@ -24,7 +24,8 @@ def dry_run(path: Path, out: Path | None, devices: Sequence[str]) -> str:
         EdgebertError: the recipe, the data or the teacher cannot be used, as in a real run.
     """
     recipe = load_recipe(path)
-    splits = steps.read_splits(recipe)
+    task = steps.task_of(recipe)
+    splits = steps.read_splits(recipe, task)
     target = out or default_out(path)
     spec = recipe.teacher
     lines = [
@@ -40,20 +41,23 @@ def dry_run(path: Path, out: Path | None, devices: Sequence[str]) -> str:
         encoder = _encoder_parameters(recipe)
     else:
         folder = teacher.resolve(spec, recipe.folder)
-        found = teacher.inspect(folder, name=Path(spec).name, labels=recipe.labels)
-        steps.check_splits(recipe, splits, found.labels)
+        found = teacher.inspect(folder, name=Path(spec).name, task=task, labels=recipe.labels)
+        steps.check_splits(recipe, task, splits, found.labels)
         lines.append(
             f"teacher  {found.name}: {found.layers} layers of {found.hidden_size}, {found.parameters:,} weights"
         )
         encoder = 12 * found.layers * found.hidden_size**2
-    if isinstance(spec, FineTuneSpec):
-        seconds["teacher"] = 6.0 * encoder * _TOKENS * len(splits.train) * spec.epochs / _FLOPS
     distill = recipe.distill
+    epochs, examples = distill.epochs + distill.layerwise_epochs, len(splits.train) + len(splits.unlabelled)
+    tokens = sum(len(text.split()) for record in splits.train[:500] for text in texts_of(record))
+    tokens_each = 2 + 1.4 * tokens / min(500, len(splits.train))
+    if isinstance(spec, FineTuneSpec):
+        seconds["teacher"] = 6.0 * encoder * tokens_each * len(splits.train) * spec.epochs / _FLOPS
     lines.append(
         f"student  layers: {recipe.student.layers}, vocabulary: {recipe.student.vocabulary}; distilled: "
-        + _steps(len(splits.train), distill.epochs, distill.batch_size)
+        + _steps(examples, epochs, distill.batch_size)
     )
-    seconds["student"] = (2.0 + 3.0) * encoder * _TOKENS * len(splits.train) * distill.epochs / _FLOPS
+    seconds["student"] = (2.0 + 3.0) * encoder * tokens_each * examples * epochs / _FLOPS
     lines.append(f"export   {', '.join(recipe.export)}; each in a process of its own")
     seconds["export"] = sum(_EXPORT_SECONDS[name.split("-")[0]] for name in (*recipe.export, "torch-t", "torch-s"))
     where = list(dict.fromkeys(devices or recipe.devices))

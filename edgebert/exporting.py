@@ -26,7 +26,7 @@ from edgebert.errors import EdgebertError, ExportError, UsageError
 from edgebert.protocols import Exporter
 
 #: Raised by hand when what surrounds the exporters (golden answers, parity, companions) would change.
-VERSION = 1
+VERSION = 2
 
 JOB, RESULT, FOLDER = "job.json", "result.json", "artifact"
 
@@ -75,6 +75,8 @@ def export_artifact(
     lineage: Sequence[Mapping[str, Any]] = (),
     licence: str = "unknown",
     seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    tuning: Path | None = None,
     timeout: float | None = None,
 ) -> Artifact:
     """Convert a Hugging Face folder into one artifact, compared with its source before it gets its name.
@@ -91,6 +93,8 @@ def export_artifact(
         lineage: what the model came from, first things first.
         licence: of the model.
         seed: for the choice of calibration texts.
+        settings: of the task, as `tasks.settings_of` gives them.
+        tuning: labelled validation records as JSON lines, which the exported model's thresholds are tuned on.
         timeout: seconds, or None for as long as it takes.
 
     Raises:
@@ -111,6 +115,8 @@ def export_artifact(
             "lineage": [dict(entry) for entry in lineage],
             "licence": licence,
             "seed": seed,
+            "settings": dict(settings or {}),
+            "tuning": str(tuning.resolve()) if tuning else None,
             "target": str(target.resolve()),
             "parent": os.getpid(),
         }

@@ -8,16 +8,17 @@ measured on a device before they were found again there. The rule, also written 
 - token ids must be equal;
 - every output must be within the tolerance: a share of the outputs' spread that depends on format and
   precision (`TOLERANCE`), never more than a tenth;
-- the answer (largest output) must be the same wherever its margin is larger than the tolerance.
+- what a window's outputs decide (the largest of them, for most tasks) must be the same wherever its margin is
+  larger than the tolerance.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +27,9 @@ from edgebert import tasks
 from edgebert.artifact import GOLDEN, Artifact
 from edgebert.errors import ArtifactError
 from edgebert.protocols import Runtime, TensorSpec
-from edgebert.tasks import Encoded, Record
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
-Outputs = dict[str, NDArray[np.float32]]
+from edgebert.tasks import Encoded, Outputs, Record, Task
+from edgebert.tensors import tensors
+from edgebert.tokenization import load_tokenizer
 
 TEXTS = 16
 RULE = "token ids equal; |output - expected| <= tolerance; same largest output where its margin > tolerance"
@@ -60,128 +58,138 @@ class GoldenCheck:
     details: str = ""
 
 
-def tensors(encoded: Encoded, inputs: Sequence[TensorSpec], lengths: Sequence[int]) -> dict[str, NDArray[np.int64]]:
-    """One text's int64 inputs [1, length], padded to the smallest of `lengths` (if any) that holds it."""
-    used = len(encoded.input_ids)
-    length = next((length for length in lengths if length >= used), used)
-    rows = {
-        "input_ids": encoded.input_ids,
-        "attention_mask": [1] * used,
-        "token_type_ids": encoded.token_type_ids,
-    }
-    filled = {}
-    for spec in inputs:
-        array = np.zeros((1, length), dtype=np.int64)
-        array[0, :used] = rows[spec.name]
-        filled[spec.name] = array
-    return filled
+def run(
+    windows: Sequence[Encoded],
+    runtime: Runtime,
+    inputs: Sequence[TensorSpec],
+    lengths: Sequence[int],
+    outputs: Sequence[TensorSpec],
+) -> list[dict[str, NDArray[np.float32]]]:
+    """The runtime's outputs for each window, one at a time, without batch axis and padding."""
+    names = [spec.name for spec in inputs]
+    found = []
+    for window in windows:
+        rows = runtime.run(tensors(window, names, lengths))
+        used = len(window.input_ids)
+        found.append({o.name: rows[o.name][0, :used] if o.per_token else rows[o.name][0] for o in outputs})
+    return found
 
 
-def answers(
-    encoded: Sequence[Encoded], runtime: Runtime, inputs: Sequence[TensorSpec], lengths: Sequence[int]
-) -> Outputs:
-    """The runtime's outputs for each text, one at a time: float32 [texts, ...] by name."""
-    rows = [runtime.run(tensors(item, inputs, lengths)) for item in encoded]
-    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+def spread(outputs: Sequence[Outputs]) -> float:
+    """The standard deviation of the outputs within a window, averaged over windows and outputs.
 
-
-def spread(outputs: Mapping[str, NDArray[np.float32]]) -> float:
-    """The standard deviation of the outputs within a text, averaged over the texts (and outputs)."""
-    return float(np.mean([array.astype(np.float64).std(axis=-1).mean() for array in outputs.values()]))
-
-
-def margins(array: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Largest minus second largest along the last axis; infinite where there is but one."""
-    if array.shape[-1] < 2:
-        return np.full(array.shape[:-1], np.inf)
-    top = np.sort(array.astype(np.float64), axis=-1)
-    margin: NDArray[np.float64] = top[..., -1] - top[..., -2]
-    return margin
+    One output alone (a regression) has none within a window: it is then that between the windows.
+    """
+    arrays = [array.astype(np.float64) for window in outputs for array in window.values()]
+    if all(array.size == 1 for array in arrays):
+        return float(np.std(np.concatenate([array.ravel() for array in arrays])))
+    return float(np.mean([array.std(axis=-1).mean() for array in arrays]))
 
 
 def make(
     folder: Path,
     *,
-    task: str,
+    task: Task,
     precision: str,
     engine: str,
     records: Sequence[Record],
-    encoded: Sequence[Encoded],
-    outputs: Mapping[str, NDArray[np.float32]],
+    windows: Sequence[Sequence[Encoded]],
+    outputs: Sequence[Sequence[Outputs]],
 ) -> None:
     """Write `golden.json` into an artifact's folder.
 
     Args:
         folder: the artifact to be.
-        task: a name of the task registry.
+        task: of the artifact.
         precision: of the artifact; decides the tolerance.
         engine: that gave the outputs, name and version.
         records: about 16 of them.
-        encoded: their token ids.
-        outputs: float32 [records, ...] by name.
+        windows: of each record.
+        outputs: of each window of each record.
     """
-    roles = tasks.get(task).roles
-    texts = [record[roles[0]] if len(roles) == 1 else [record[role] for role in roles] for record in records]
-    size = spread(outputs)
-    body = {
+    every = [found for record in outputs for found in record]
+    size = spread(every)
+    body: dict[str, Any] = {
         "rule": RULE,
         "engine": engine,
         "spread": round(size, 6),
         "tolerance": round(min(TOLERANCE.get(precision, CAP), CAP) * size, 6),
-        "texts": texts,
-        "input_ids": [item.input_ids for item in encoded],
-        "outputs": {name: np.round(array.astype(np.float64), 6).tolist() for name, array in sorted(outputs.items())},
+        "texts": [_inputs_of(task, record) for record in records],
+        "input_ids": [window.input_ids for record in windows for window in record],
+        "outputs": {name: [np.round(w[name].astype(np.float64), 6).tolist() for w in every] for name in task.outputs},
     }
+    if any(len(record) != 1 for record in windows):
+        body["windows"] = [len(record) for record in windows]
     text = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     (folder / GOLDEN).write_text(text + "\n", encoding="utf-8")
 
 
-def check(artifact: Artifact, runtime: Runtime, tokenizer: Tokenizer) -> GoldenCheck:
+def records_of(artifact: Artifact) -> list[Record]:
+    """The records of an artifact's golden answers."""
+    return [{"text": text} if isinstance(text, str) else text for text in artifact.golden()["texts"]]
+
+
+def check(artifact: Artifact, runtime: Runtime) -> GoldenCheck:
     """Ask the golden texts again.
 
     Args:
         artifact: whose `golden.json` is read.
         runtime: the artifact, loaded.
-        tokenizer: the artifact's own, truncating at its `max_length`.
 
     Raises:
         ArtifactError: `golden.json` is malformed, or the runtime fails.
     """
+    manifest = artifact.manifest
     try:
         golden = artifact.golden()
-        task = tasks.get(artifact.manifest.task)
+        task = tasks.get(manifest.task, manifest.task_settings)
         tolerance = float(golden["tolerance"])
-        expected = {name: np.array(rows, dtype=np.float32) for name, rows in golden["outputs"].items()}
-        records = [
-            dict(zip(task.roles, [text] if isinstance(text, str) else text, strict=True)) for text in golden["texts"]
-        ]
         ids = [list(row) for row in golden["input_ids"]]
-        if not records or not len(records) == len(ids) == min(map(len, expected.values())):
+        expected = [
+            {name: np.array(golden["outputs"][name][number], dtype=np.float32) for name in task.outputs}
+            for number in range(len(ids))
+        ]
+        records = records_of(artifact)
+        counts = golden.get("windows", [1] * len(records))
+        if not records or len(records) != len(counts) or sum(counts) != len(ids):
             raise ValueError("its texts, token ids and outputs differ in number")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError) as error:
         raise ArtifactError(
             f"{artifact.path}: {GOLDEN} is malformed: {error}", "copy or export the artifact again"
         ) from error
-    encoded = task.encode(tokenizer, records)
-    for number, (item, row) in enumerate(zip(encoded, ids, strict=True)):
-        if item.input_ids != row:
-            return GoldenCheck(False, float("inf"), tolerance, f"text {number} has other token ids")
-    found = answers(encoded, runtime, artifact.manifest.inputs, artifact.manifest.lengths)
-    return _compare(expected, found, tolerance)
+    tokenizer = load_tokenizer(artifact.path, None if task.windowed else manifest.max_length)
+    windows = [window for record in records for window in task.encode(tokenizer, record, manifest.max_length)]
+    if [window.input_ids for window in windows] != ids:
+        pairs = enumerate(zip(windows, ids, strict=False))
+        number = next((n for n, (window, row) in pairs if window.input_ids != row), min(len(windows), len(ids)))
+        return GoldenCheck(False, float("inf"), tolerance, f"text {number} has other token ids")
+    found = run(windows, runtime, manifest.inputs, manifest.lengths, manifest.outputs)
+    return _compare(task, expected, found, tolerance)
 
 
-def _compare(expected: Outputs, found: Outputs, tolerance: float) -> GoldenCheck:
+def _compare(task: Task, expected: Sequence[Outputs], found: Sequence[Outputs], tolerance: float) -> GoldenCheck:
     wrong: list[str] = []
-    worst = 0.0
-    for name, array in expected.items():
-        if name not in found or found[name].shape != array.shape or not np.isfinite(found[name]).all():
-            return GoldenCheck(False, float("inf"), tolerance, f"{name} is absent, misshapen or not finite")
-        error = float(np.abs(found[name].astype(np.float64) - array).max())
-        worst = max(worst, error)
+    worst, flips, decided = dict.fromkeys(task.outputs, 0.0), 0, 0
+    for there, here in zip(expected, found, strict=True):
+        for name, array in there.items():
+            if here[name].shape != array.shape or not np.isfinite(here[name]).all():
+                return GoldenCheck(False, float("inf"), tolerance, f"{name} is misshapen or not finite")
+            error = float(np.abs(here[name].astype(np.float64) - array).max(initial=0.0))
+            worst[name] = max(worst[name], error)
+        before = task.decide(there)
+        clear = before.margins > tolerance
+        decided += int(clear.sum())
+        flips += int((clear & (task.decide(here).chosen != before.chosen)).sum())
+    for name, error in worst.items():
         if error > tolerance:
             wrong.append(f"{name} is off by {error:.3g} where {tolerance:.3g} is allowed")
-        clear = margins(array) > tolerance
-        flips = int((clear & (found[name].argmax(axis=-1) != array.argmax(axis=-1))).sum())
-        if flips:
-            wrong.append(f"{flips} of {int(clear.sum())} clear answers of {name} changed")
-    return GoldenCheck(not wrong, worst, tolerance, "; ".join(wrong))
+    if flips:
+        wrong.append(f"{flips} of {decided} clear answers changed")
+    return GoldenCheck(not wrong, max(worst.values()), tolerance, "; ".join(wrong))
+
+
+def _inputs_of(task: Task, record: Record) -> Any:
+    """What a model reads of a record: a text alone, or a mapping."""
+    wanted = ("tokens",) if "tokens" in record else task.roles
+    read = {role: record[role] for role in wanted}
+    return read["text"] if set(read) == {"text"} else read

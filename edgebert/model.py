@@ -5,8 +5,7 @@ Numpy, `tokenizers` and one engine are all it needs.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
@@ -17,9 +16,10 @@ from numpy.typing import NDArray
 from edgebert import artifact as artifacts
 from edgebert import registry, tasks
 from edgebert.artifact import Artifact
-from edgebert.errors import UsageError
+from edgebert.errors import DataError, UsageError
 from edgebert.protocols import Runtime
-from edgebert.tasks import Encoded, Prediction, Record
+from edgebert.tasks import Encoded, Record
+from edgebert.tensors import tensors
 from edgebert.tokenization import check_text, load_tokenizer
 
 
@@ -34,10 +34,11 @@ class Model:
         self.artifact = artifact
         self.runtime = runtime
         self.labels = artifact.manifest.labels
-        self.task = tasks.get(artifact.manifest.task)
-        self.tokenizer = load_tokenizer(artifact.path, artifact.manifest.max_length)
+        self.task = tasks.get(artifact.manifest.task, artifact.manifest.task_settings)
+        self.tokenizer = load_tokenizer(artifact.path, None if self.task.windowed else artifact.manifest.max_length)
         self._lengths = artifact.manifest.lengths
         self._inputs = tuple(spec.name for spec in artifact.manifest.inputs)
+        self._outputs = [(spec.name, spec.per_token) for spec in artifact.manifest.outputs]
 
     @classmethod
     def load(cls, path: Path, *, threads: int = 1) -> Model:
@@ -54,59 +55,51 @@ class Model:
         return cls(artifact, runtime)
 
     @overload
-    def predict(self, text: str) -> Prediction: ...  # type: ignore[overload-overlap]  # str is a Sequence[str]
+    def predict(self, text: str | Mapping[str, str] | tuple[str, ...]) -> Any: ...
     @overload
-    def predict(self, text: Sequence[str]) -> list[Prediction]: ...
-    def predict(self, text: str | Sequence[str]) -> Prediction | list[Prediction]:
-        """The answer to one text, or to each of a list in its order.
+    def predict(self, text: Iterable[str | Mapping[str, str] | tuple[str, ...]]) -> list[Any]: ...
+    def predict(self, text: Any) -> Any:
+        """The answer to one question, or to each of a list (or another iterable) in its order.
 
-        Texts longer than the model's `max_length` tokens are cut, and their predictions say `truncated`.
+        One question is a text; for a task that reads two texts it is a tuple of them in the order of the task's
+        roles, or a mapping from role to text. The answer's shape is the task's (`edgebert.tasks.answers`).
 
         Raises:
-            DataError: a text is empty, no string, or no valid Unicode.
+            DataError: a text is empty, no string, or no valid Unicode; or a role is missing.
         """
-        if isinstance(text, str):
-            return self.predict_record({"text": check_text(text)})
-        return [self.predict_record({"text": check_text(item, f"text {number}")}) for number, item in enumerate(text)]
+        if isinstance(text, str | Mapping | tuple):
+            return self.predict_record(self._record(text, "the text"))
+        return [self.predict_record(self._record(item, f"text {number}")) for number, item in enumerate(text)]
 
-    def predict_record(self, record: Record) -> Prediction:
+    def _record(self, given: Any, where: str) -> Record:
+        """One question as a checked record."""
+        roles = self.task.roles
+        if isinstance(given, str) or not isinstance(given, Mapping | tuple):
+            given = (given,)
+        if isinstance(given, tuple):
+            if len(given) != len(roles):
+                wanted = " and ".join(roles)
+                raise DataError(f"{where}: {self.task.name} reads {wanted}", f"give a tuple of {len(roles)} texts")
+            given = dict(zip(roles, given, strict=True))
+        missing = [role for role in roles if role not in given]
+        if missing:
+            raise DataError(f"{where} has no {missing[0]!r}", f"give a mapping with {', '.join(roles)}")
+        return {role: check_text(given[role], where if len(roles) == 1 else f"{role} of {where}") for role in roles}
+
+    def predict_record(self, record: Record) -> Any:
         """The answer to one record of the task's roles, unchecked."""
-        encoded = self.encode(record)
-        prediction = self.task.decode(self.run(encoded), self.labels)[0]
-        if encoded.truncated:
-            return Prediction(prediction.label, prediction.score, truncated=True)
-        return prediction
+        windows = self.encode(record)
+        return self.task.decode(record, windows, [self.run(window) for window in windows], self.labels)
 
-    def encode(self, record: Record) -> Encoded:
-        """Token ids of one record, truncated to the model's longest input."""
-        return self.task.encode(self.tokenizer, [record])[0]
+    def encode(self, record: Record) -> list[Encoded]:
+        """One record as windows of at most the model's longest input."""
+        return self.task.encode(self.tokenizer, record, self.artifact.manifest.max_length)
 
-    def run(self, encoded: Encoded) -> dict[str, NDArray[np.float32]]:
-        """Outputs by name, each with a leading axis of 1."""
-        return self.runtime.run(self.tensors(encoded))
-
-    def tensors(self, encoded: Encoded) -> dict[str, NDArray[np.int64]]:
-        """Int64 inputs of shape (1, length), padded to the model's next sequence length."""
-        used = len(encoded.input_ids)
-        length = self.bucket(used)
-        ids = np.zeros((1, length), dtype=np.int64)
-        ids[0, :used] = encoded.input_ids
-        tensors = {"input_ids": ids}
-        if "attention_mask" in self._inputs:
-            mask = np.zeros((1, length), dtype=np.int64)
-            mask[0, :used] = 1
-            tensors["attention_mask"] = mask
-        if "token_type_ids" in self._inputs:
-            types = np.zeros((1, length), dtype=np.int64)
-            types[0, :used] = encoded.token_type_ids
-            tensors["token_type_ids"] = types
-        return tensors
-
-    def bucket(self, tokens: int) -> int:
-        """The sequence length that so many tokens are run at."""
-        if not self._lengths:
-            return tokens
-        return self._lengths[min(bisect_left(self._lengths, tokens), len(self._lengths) - 1)]
+    def run(self, window: Encoded) -> dict[str, NDArray[np.float32]]:
+        """One window's outputs by name, without batch axis and padding."""
+        used = len(window.input_ids)
+        found = self.runtime.run(tensors(window, self._inputs, self._lengths))
+        return {name: found[name][0, :used] if per_token else found[name][0] for name, per_token in self._outputs}
 
     def close(self) -> None:
         """Free the engine."""

@@ -50,14 +50,15 @@ def run(
         with connected(name):  # a device that is not there is told now, not after the training
             pass
     with Store(out or default_out(recipe), progress) as store:
-        splits = steps.read_splits(plan, progress)
-        teacher = steps.teach(plan, splits, store)
+        task = steps.task_of(plan)
+        splits = steps.read_splits(plan, task, progress)
+        teacher = steps.teach(plan, task, splits, store)
         if until == "teacher":
             return None
-        student = steps.compress(plan, splits, teacher, store)
+        student = steps.compress(plan, task, splits, teacher, store)
         if until == "student":
             return None
-        made = steps.export(plan, splits, teacher, student, store)
+        made = steps.export(plan, task, splits, teacher, student, store)
         if until == "export":
             return None
         measured = steps.measure(plan, splits, made, devices or plan.devices, store)

@@ -21,6 +21,11 @@ class TensorSpec:
     dtype: str
     shape: tuple[int, ...]
 
+    @property
+    def per_token(self) -> bool:
+        """Of an output: whether it has a row for each token."""
+        return len(self.shape) > 1 and self.shape[1] == -1
+
 
 @dataclass(frozen=True)
 class ExportJob:
@@ -35,6 +40,7 @@ class ExportJob:
         calibration: real records (JSON lines, role -> value), or None: then only precisions that need none.
         out: an existing empty folder for the model files.
         seed: for the choice of the calibration sample.
+        settings: of the task, as `tasks.settings_of` gives them.
     """
 
     model: Path
@@ -45,6 +51,7 @@ class ExportJob:
     calibration: Path | None
     out: Path
     seed: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, PrivateAttr, Tag, ValidationError, field_validator
+from pydantic import Discriminator, Field, PrivateAttr, Tag, ValidationError, ValidationInfo, field_validator
 
-from edgebert.errors import RecipeError
+from edgebert import tasks
+from edgebert.errors import EdgebertError, RecipeError
 from edgebert.recipe_checks import Device, Export, Label, Task, ascending, distinct, format_of, kind_of
-from edgebert.recipe_problems import MAPPING, TEXT, recipe_error, translate
+from edgebert.recipe_problems import MAPPING, TEXT, did_you_mean, recipe_error, translate
 from edgebert.recipe_specs import (
     DataSpec,
     DistillSpec,
@@ -54,6 +56,9 @@ class Recipe(Spec):
     """A whole recipe, every default filled in."""
 
     task: Task = Field(description="what the model does")
+    options: dict[Name, Any] = Field(
+        default={}, description="settings of the task; which there are: the page of the task in docs/tasks"
+    )
     teacher: Annotated[
         Annotated[Name, Tag(TEXT)] | Annotated[FineTuneSpec, Tag(MAPPING)],
         Discriminator(kind_of(TEXT, MAPPING)),
@@ -86,6 +91,29 @@ class Recipe(Spec):
 
     _ascending = field_validator("lengths")(lambda value: ascending(value, "lengths"))
     _distinct = field_validator("labels", "export", "devices")(lambda value: distinct(value))
+
+    @field_validator("options")
+    @classmethod
+    def _options_of_the_task(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        name = info.data.get("task")
+        if name is None or not value:  # a wrong task is told of already
+            return value
+        known = tasks.get(name).options
+        for key in value:
+            if key not in known:
+                guess = did_you_mean(key, tuple(known))
+                told = f"{name} has no option {key!r}" + (f"; {guess}" if guess else "")
+                raise ValueError(told, f"known: {', '.join(known)}")
+        try:
+            tasks.get(name, value)
+        except EdgebertError as error:
+            raise ValueError(error.message, error.hint) from error
+        return value
+
+    def task_settings(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What makes the task with `tasks.get`: its options (with what the teacher says of itself), and pairs."""
+        pair = self.data.train.text_pair is not None and self.task == "text-classification"
+        return {**options, **({"pair": True} if pair else {})}
 
     @property
     def folder(self) -> Path:

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 from edgebert import registry
 from edgebert.recipe_problems import LIST, MAPPING, NOTHING, NUMBER, TEXT, did_you_mean
 
-FORMATS = ("jsonl", "csv", "tsv")
+FORMATS = ("jsonl", "csv", "tsv", "conll", "squad")
 EXPORTS = (
     "onnx-fp32",
     "onnx-int8",
@@ -137,7 +137,7 @@ def format_of(split: _File) -> str | None:
     if split.format is not None:
         return split.format
     suffix = PurePosixPath(split.path.replace("\\", "/")).suffix.lower().removeprefix(".")
-    return {"ndjson": "jsonl", "tab": "tsv"}.get(suffix, suffix if suffix in FORMATS else None)
+    return {"ndjson": "jsonl", "tab": "tsv", "json": "squad"}.get(suffix, suffix if suffix in FORMATS else None)
 
 
 def kind_of(*kinds: str) -> Callable[[Any], str]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_val
 
 from edgebert.recipe_checks import FORMATS, Device, Encoding, Losses, ascending, format_of, kind_of
 from edgebert.recipe_problems import LIST, MAPPING, NOTHING, NUMBER, TEXT
+from edgebert.tasks import Task
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -35,21 +36,36 @@ class SplitSpec(Spec):
 
     path: Name = Field(description="the file, relative to the recipe's folder")
     text: Name = Field(default="text", description="the column (CSV, TSV) or key (JSONL) that holds the text")
-    label: Name = Field(default="label", description="the column or key that holds the label")
-    format: Literal["jsonl", "csv", "tsv"] | None = Field(
+    text_pair: Name | None = Field(
+        default=None, description="the column or key of the second text of a pair; default: there are no pairs"
+    )
+    label: Name = Field(default="label", description="the column or key that holds the label, labels or number")
+    separator: Name = Field(default=";", description="what divides several labels in a cell of CSV or TSV")
+    tokens: Name = Field(default="tokens", description="token-classification in JSONL: the key of the words")
+    tags: Name = Field(default="tags", description="token-classification in JSONL: the key of the words' tags")
+    question: Name = Field(default="question", description="question-answering in JSONL: the key of the question")
+    context: Name = Field(default="context", description="question-answering in JSONL: the key of the context")
+    answers: Name = Field(default="answers", description="question-answering in JSONL: the key of the answers")
+    score: Name | None = Field(
+        default=None, description="embeddings: the column or key of a pair's similarity; default: there is none"
+    )
+    format: Literal["jsonl", "csv", "tsv", "conll", "squad"] | None = Field(
         default=None, description="how the file is written; default: what its suffix says"
     )
     encoding: Encoding = Field(default="utf-8", description="the character encoding of the file")
 
-    @property
-    def columns(self) -> dict[str, str]:
-        """Role -> column."""
-        return {"text": self.text, "label": self.label}
+    def columns(self, task: Task) -> dict[str, str]:
+        """Role -> column, for the roles that a task reads and those that the recipe names."""
+        columns = {role: getattr(self, role) or role for role in task.columns}
+        extra = {"text_pair": self.text_pair, "score": self.score} if task.name == "embeddings" else {}
+        return columns | {role: column for role, column in extra.items() if column is not None}
 
     @model_validator(mode="after")
     def _consistent(self) -> SplitSpec:
         if self.text == self.label:
             raise ValueError(f"text and label cannot both be the column {self.text!r}")
+        if self.text == self.text_pair:
+            raise ValueError(f"text and text_pair cannot both be the column {self.text!r}")
         if format_of(self) is None:
             suffix = Path(self.path).suffix
             told = f"the suffix {suffix!r} of {self.path!r}" if suffix else f"{self.path!r}, without a suffix,"
@@ -65,11 +81,23 @@ class DataSpec(Spec):
         default=None, description="examples to watch; default: 10 % of train, by the seed"
     )
     test: SplitSpec = Field(description="examples that judge every model; never trained on")
+    unlabelled: SplitSpec | None = Field(
+        default=None,
+        description="more texts like those of the task, without answers: the student learns the teacher's on them too",
+    )
 
     def splits(self) -> dict[str, SplitSpec]:
         """The splits that have a file, by name."""
-        named = {"train": self.train, "validation": self.validation, "test": self.test}
+        named = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: split for name, split in named.items() if split is not None}
+
+    @model_validator(mode="after")
+    def _pairs_everywhere(self) -> DataSpec:
+        pairs = {name for name, split in self.splits().items() if split.text_pair is not None}
+        alone = [name for name in self.splits() if name not in pairs]
+        if pairs and alone:
+            raise ValueError(f"text_pair is given for {', '.join(sorted(pairs))}, but not for {', '.join(alone)}")
+        return self
 
 
 class ScratchSpec(Spec):
@@ -155,6 +183,12 @@ class DistillSpec(_Training):
 
     epochs: int = Field(
         default=6, ge=0, description="passes over the train split; 0 leaves the student as it is cut out"
+    )
+    layerwise_epochs: int = Field(
+        default=0,
+        ge=0,
+        description="passes before the others in which each layer learns alone, from the teacher's states before and "
+        "after it; worth it where a student learns from little text",
     )
     losses: Losses = Field(
         default={"logits": 1.0, "hidden": 1.0},

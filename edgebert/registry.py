@@ -14,7 +14,10 @@ from edgebert.errors import UsageError
 
 BUILT_IN = {
     "tasks": {
-        "text-classification": "edgebert.tasks.text_classification:TASK",
+        "text-classification": "edgebert.tasks.text_classification:TextClassification",
+        "token-classification": "edgebert.tasks.token_classification:TokenClassification",
+        "question-answering": "edgebert.tasks.question_answering:QuestionAnswering",
+        "embeddings": "edgebert.tasks.embeddings:Embeddings",
     },
     "exporters": {
         "onnx": "edgebert.export.onnx:EXPORTER",

@@ -8,10 +8,12 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edgebert.check import Candidate, Measurement
+from edgebert import metrics
+from edgebert.check import Candidate, Measurement, unpacked
 from edgebert.report import Latency, LineageStep, Metric, Report, Result, assemble
-from edgebert.statistics import mean_interval, percentiles
+from edgebert.statistics import percentiles
 
 if TYPE_CHECKING:
     from edgebert.recipe import Recipe
@@ -25,6 +27,7 @@ def results_of(measurements: Sequence[Measurement]) -> list[Result]:
 
 
 def _result(measured: Measurement, teacher: Measurement | None, student: Measurement | None) -> Result:
+    measured = _against(measured, teacher, student)
     found = Result(
         name=measured.name,
         role=measured.role,
@@ -57,28 +60,63 @@ def _result(measured: Measurement, teacher: Measurement | None, student: Measure
         },
         samples_ms=tuple(tuple(launch) for launch in measured.latency_ms),
         valid=not measured.invalid,
+        figures=dict(measured.figures),
     )
     return _compared(found, measured, teacher, student)
 
 
 def _compared(found: Result, measured: Measurement, teacher: Measurement | None, student: Measurement | None) -> Result:
     """With drop against the teacher, agreement and flips against the student, where they answered too."""
-    if teacher is not None and teacher.correct is not None and measured.correct is not None:
-        points = 100.0 * float(np.mean(teacher.correct) - np.mean(measured.correct))
-        found = replace(found, drop=points)
+    if found.metric is not None and teacher is not None and (best := _metric(_against(teacher, teacher, None))):
+        found = replace(found, drop=100.0 * (best.value - found.metric.value))
     if student is not None and student.answers is not None and measured.answers is not None:
-        same = np.asarray(student.answers) == np.asarray(measured.answers)
-        right_there = np.asarray(student.correct) == 1.0
-        wrong_here = np.asarray(measured.correct) == 0.0
-        found = replace(found, agreement=float(same.mean()), flips=int((right_there & wrong_here).sum()))
+        same = [a == b for a, b in zip(student.answers, measured.answers, strict=True)]
+        found = replace(found, agreement=float(np.mean(same)))
+        if student.correct is not None and measured.correct is not None:
+            lost = (np.asarray(student.correct) == 1.0) & (np.asarray(measured.correct) == 0.0)
+            found = replace(found, flips=int(lost.sum()))
     return found
 
 
+def _against(measured: Measurement, teacher: Measurement | None, student: Measurement | None) -> Measurement:
+    """For embeddings: with the comparison of its vectors with the teacher's as metric and figures."""
+    if measured.vectors is None or teacher is None or teacher.vectors is None:
+        return measured
+    here, there = unpacked(measured.vectors), unpacked(teacher.vectors)
+    if here.shape != there.shape:
+        return measured
+    figures = dict(measured.figures) | {f"recall@{k}": recall(here, there, k) for k in (1, 10) if len(here) > k + 1}
+    if student is not None and student.vectors is not None:
+        figures["cosine_to_student"] = float(cosines(here, unpacked(student.vectors)).mean())
+    return replace(measured, units=cosines(here, there)[:, None].tolist(), figures=figures)
+
+
+def cosines(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The cosine of each row of `a` with the same row of `b`, float32 [rows, width] both."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    values: NDArray[np.float64] = (a * b).sum(axis=1) / np.maximum(lengths, 1e-12)
+    return values
+
+
+def recall(found: NDArray[np.float32], truth: NDArray[np.float32], k: int) -> float:
+    """The share of each row's `k` nearest other rows by `truth` that are among its `k` nearest by `found`."""
+    near, true = (_nearest(vectors, k) for vectors in (found, truth))
+    return float(np.mean([len(set(a) & set(b)) / k for a, b in zip(near.tolist(), true.tolist(), strict=True)]))
+
+
+def _nearest(vectors: NDArray[np.float32], k: int) -> NDArray[np.intp]:
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    near = unit @ unit.T
+    np.fill_diagonal(near, -np.inf)
+    return np.argsort(-near, axis=1, kind="stable")[:, :k]
+
+
 def _metric(measured: Measurement) -> Metric | None:
-    if measured.correct is None or measured.metric is None:
+    if measured.units is None or measured.metric is None:
         return None
-    interval = mean_interval(measured.correct)
-    return Metric(name=measured.metric, value=interval.value, low=interval.low, high=interval.high)
+    found = metrics.interval(measured.metric, measured.units)
+    return Metric(name=measured.metric, value=found.value, low=found.low, high=found.high)
 
 
 def _latency(measured: Measurement) -> Latency:
@@ -98,7 +136,7 @@ def build_report(
         sources: the content hashes of the `teacher` and the `student` folder.
     """
     rows = results_of(measured)
-    metrics = {row.name: row.metric.value for row in rows if row.metric is not None}
+    values = {row.name: row.metric.value for row in rows if row.metric is not None}
     parents = {"teacher": None, "student": "teacher", "artifact": "student"}
     lineage = [
         LineageStep(
@@ -106,7 +144,7 @@ def build_report(
             role=candidate.role,
             id=sources.get(candidate.role, candidate.artifact.artifact_id),
             parent=parents[candidate.role],
-            metric=metrics.get(candidate.name),
+            metric=values.get(candidate.name),
         )
         for candidate in made
     ]

@@ -10,12 +10,12 @@ from statistics import quantiles
 from typing import TYPE_CHECKING, Any
 
 from edgebert import artifact as artifacts
-from edgebert import data
+from edgebert import data, golden, tasks
 from edgebert.artifact import Artifact
 from edgebert.check import Candidate, Plan, connected, measure_all
 from edgebert.errors import ArtifactError, DataError, UsageError
 from edgebert.progress import Progress
-from edgebert.tasks import Record
+from edgebert.tasks import Record, Task
 
 if TYPE_CHECKING:
     from edgebert.report import Result
@@ -30,6 +30,7 @@ def export_model(
     columns: Mapping[str, str],
     lengths: Sequence[int],
     task: str,
+    options: Mapping[str, Any],
     output: Path,
 ) -> Artifact:
     """Export a fine-tuned model as it is.
@@ -42,6 +43,7 @@ def export_model(
         columns: role -> column of that file.
         lengths: sequence lengths in tokens; the largest is where texts are cut.
         task: of the task registry.
+        options: settings of the task; what they leave open, the folder says.
         output: the artifact's folder; it must not exist, or hold an artifact, which is replaced.
 
     Raises:
@@ -56,7 +58,10 @@ def export_model(
         raise UsageError(f"--lengths {','.join(map(str, lengths))} must ascend", "such as 16,32,64,128")
     with tempfile.TemporaryDirectory(prefix="edgebert-export-") as scratch:
         folder = teacher.with_tokenizer(teacher.resolve(str(model), Path()), Path(scratch) / "model")
-        found = teacher.inspect(folder, name=model.name)
+        kind = tasks.get(
+            task, teacher.options(folder, task, options) | ({"pair": True} if "text_pair" in columns else {})
+        )
+        found = teacher.inspect(folder, name=model.name, task=kind)
         source = {
             "name": found.name,
             "role": "teacher",
@@ -66,28 +71,31 @@ def export_model(
         records = None
         if calibrate is not None:
             records = Path(scratch) / "calibration.jsonl"
-            lines = [json.dumps(record, ensure_ascii=False) for record in _calibration(calibrate, columns)]
+            lines = [json.dumps(record, ensure_ascii=False) for record in _calibration(calibrate, kind, columns)]
             records.write_text("\n".join(lines) + "\n", "utf-8")
         log = output.parent / f"{output.name}.log"  # stays when the export fails, for its message names it
         artifact = exporting.export_artifact(
             found.path, task=task, format=format, precision=precision, lengths=tuple(lengths), calibration=records,
-            target=output, lineage=(source,), licence=found.licence, log=log,
+            target=output, lineage=(source,), licence=found.licence, log=log, settings=tasks.settings_of(kind),
+            tuning=records,
         )  # fmt: skip
         log.unlink()
         return artifact
 
 
-def _calibration(path: Path, columns: Mapping[str, str]) -> list[Record]:
-    """Up to 300 records, spread over the file; labels are used when the file has them."""
+def _calibration(path: Path, task: Task, columns: Mapping[str, str]) -> list[Record]:
+    """Up to 300 records, spread over the file; targets are used when the file has them."""
     if path.suffix == ".txt":
+        if task.roles != ("text",):
+            raise DataError(f"{path}: {task.name} reads {' and '.join(task.roles)}", "give JSONL with these keys")
         records: list[Record] = [{"text": text} for text in data.read_texts(path)]
     else:
         try:
-            records = list(data.read_records(path, columns))
+            records = data.read_task_records(path, task, columns)
         except DataError as error:
-            if repr(columns["label"]) not in error.message:
+            if repr(columns.get(task.target, task.target)) not in error.message:
                 raise
-            records = [{"text": text} for text in data.read_texts(path, column=columns["text"])]
+            records = list(data.read_records(path, {role: columns.get(role, role) for role in task.roles}))
     if not records:
         raise DataError(f"{path} has no text to calibrate with", "give a file of real texts")
     return [
@@ -101,6 +109,7 @@ def check_artifact(
     file: Path,
     *,
     columns: Mapping[str, str],
+    format: str | None = None,
     device: str,
     threads: int,
     launches: int,
@@ -117,15 +126,16 @@ def check_artifact(
     from edgebert.results import results_of
 
     artifact = artifacts.load(path)
-    records = list(data.read_records(file, columns))
+    task = tasks.get(artifact.manifest.task, artifact.manifest.task_settings)
+    records = data.read_task_records(file, task, columns, format=format)
     if not records:
         raise DataError(f"{file} is empty", "give labelled texts")
-    data.check_labels(records, artifact.manifest.labels, file)
+    data.check_labels(records, artifact.manifest.labels, file, task)
     lengths = artifact.manifest.lengths or tuple(n for n in (16, 32, 64, 128) if n <= artifact.manifest.max_length)
     plan = Plan(launches, samples, threads, lengths)
     with connected(device) as connection:
         candidate = Candidate(path.name, "artifact", artifact)
-        measured = measure_all([candidate], connection, records, artifact.manifest.task, plan, progress)
+        measured = measure_all([candidate], connection, records, plan, progress)
     return results_of(measured)[0]
 
 
@@ -150,8 +160,8 @@ def bench_artifacts(
         for count in threads:
             plan = Plan(launches, samples=0, threads=count, lengths=tuple(lengths), predict=False)
             candidates = [Candidate(n, "artifact", a) for n, a in zip(names, loaded, strict=True)]
-            records = [{"text": text} for text in loaded[0].golden()["texts"]]
-            for found in measure_all(candidates, connection, records, loaded[0].manifest.task, plan, progress):
+            records = golden.records_of(loaded[0])
+            for found in measure_all(candidates, connection, records, plan, progress):
                 times = {length: _quantiles(runs) for length, runs in found.engine_ms.items()}
                 rows.append(
                     {
@@ -175,11 +185,10 @@ def verify_artifact(path: Path) -> dict[str, Any]:
     Raises:
         ArtifactError: any of them is wrong.
     """
-    from edgebert import golden
     from edgebert.model import Model
 
     with Model.load(path) as model:
-        found = golden.check(model.artifact, model.runtime, model.tokenizer)
+        found = golden.check(model.artifact, model.runtime)
         if not found.ok:
             raise ArtifactError(
                 f"{path}: golden answers differ in {model.runtime.engine}: {found.details}",

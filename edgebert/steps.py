@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebert import artifact as artifacts
-from edgebert import data, exporting, stages, teacher
+from edgebert import data, exporting, stages, tasks, teacher
 from edgebert.check import Candidate, Measurement, Plan, connected, measure_all
 from edgebert.compress.distill import distill
+from edgebert.compress.finetune import fine_tune
 from edgebert.compress.student import Student, build_student, load_student
 from edgebert.progress import SILENT, Progress
 from edgebert.protocols import Device
@@ -19,7 +20,7 @@ from edgebert.recipe import FineTuneSpec, Recipe
 from edgebert.report.model import Role
 from edgebert.results import build_report
 from edgebert.stages import Key, Store
-from edgebert.tasks import Record
+from edgebert.tasks import Record, Task, texts_of
 from edgebert.teacher import Teacher
 
 if TYPE_CHECKING:
@@ -28,9 +29,14 @@ if TYPE_CHECKING:
 #: Validation records that INT8 is calibrated on and exports are compared on.
 CALIBRATION_RECORDS = 300
 
+#: Validation records that thresholds are tuned on; long ones cost more.
+TUNING_RECORDS = 2000
+TUNING_RECORDS_WINDOWED = 500
+
 #: Raised by hand when the result of the same recipe would change.
-TEACH_VERSION = 1
-COMPRESS_VERSION = 1
+TEACH_VERSION = 2
+COMPRESS_VERSION = 2
+MEASURE_VERSION = 2
 
 _TRAINING_TOOLS = ("torch", "transformers", "accelerate", "tokenizers", "numpy")
 _ENGINES = ("onnxruntime", "openvino", "ai-edge-litert", "torch", "tokenizers", "numpy")
@@ -43,83 +49,97 @@ class Splits:
     train: list[Record]
     validation: list[Record]
     test: list[Record]
+    unlabelled: list[Record]
     hashes: Mapping[str, str]
 
 
-def read_splits(recipe: Recipe, progress: Progress = SILENT) -> Splits:
+def task_of(recipe: Recipe) -> Task:
+    """The task with its options: the recipe's, and what its teacher says of itself."""
+    spec = recipe.teacher
+    options: Mapping[str, Any] = recipe.options
+    if not isinstance(spec, FineTuneSpec):
+        options = teacher.options(teacher.resolve(spec, recipe.folder), recipe.task, recipe.options)
+    return tasks.get(recipe.task, recipe.task_settings(options))
+
+
+def read_splits(recipe: Recipe, task: Task, progress: Progress = SILENT) -> Splits:
     """Every record of the data; warns of test texts that are trained on. Raises DataError with file and line."""
-    read = {name: data.read_split(split, recipe.folder) for name, split in recipe.data.splits().items()}
+    files = recipe.data.splits()
+    unlabelled = files.pop("unlabelled", None)
+    read = {name: data.read_split(split, recipe.folder, task) for name, split in files.items()}
+    read["unlabelled"] = [] if unlabelled is None else data.read_unlabelled(unlabelled, recipe.folder, task)
     if "validation" not in read:
         read["train"], read["validation"] = data.split_off(read["train"], 0.1, _seed(recipe))
-    hashes = {
-        name: stages.digest([{k: v for k, v in record.items() if k != "line"} for record in records])
-        for name, records in read.items()
-    }
-    known = {record["text"] for record in read["train"]}
-    seen = sum(record["text"] in known for record in read["test"])
+    hashes = {name: stages.digest([_said(record) for record in records]) for name, records in read.items()}
+    known = {tuple(texts_of(record)) for record in read["train"]}
+    seen = sum(tuple(texts_of(record)) in known for record in read["test"])
     if seen:
         progress.say(f"warning: {seen} of {len(read['test'])} test texts stand in train too: the metric flatters")
-    return Splits(read["train"], read["validation"], read["test"], hashes)
+    return Splits(read["train"], read["validation"], read["test"], read["unlabelled"], hashes)
 
 
-def teach(recipe: Recipe, splits: Splits, store: Store) -> Teacher:
+def teach(recipe: Recipe, task: Task, splits: Splits, store: Store) -> Teacher:
     """The teacher, found or fine-tuned, checked against the data before anything is trained on it."""
     spec = recipe.teacher
     if isinstance(spec, FineTuneSpec):
         path = store.out / "teacher"
-        labels = list(recipe.labels or data.labels_of(splits.train))
-        check_splits(recipe, splits, labels)
+        labels = list(recipe.labels or data.labels_of(splits.train, task))
+        check_splits(recipe, task, splits, labels)
         base = teacher.resolve(spec.base, recipe.folder) if spec.base else None
         inputs = {"train": splits.hashes["train"], "validation": splits.hashes["validation"]}
         if base is not None:
             inputs["base"] = teacher.check_body(base, base.name).content_hash
-        sections = recipe.section_json("task", "teacher") + json.dumps([labels, recipe.max_length])
+        sections = recipe.section_json("task", "teacher") + _settings(task) + json.dumps([labels, recipe.max_length])
         key = Key(sections, inputs, stages.tools(*_TRAINING_TOOLS), TEACH_VERSION)
 
         def make() -> None:
-            teacher.fine_tune(
-                spec, task=recipe.task, labels=labels, train=splits.train, validation=splits.validation,
+            fine_tune(
+                spec, task=task, labels=labels, train=splits.train, validation=splits.validation,
                 lengths=recipe.lengths, out=path, work=store.work(f"teacher-{key.digest[:16]}"),
-                progress=store.progress, base=base,
+                progress=store.progress, base=base or Path(),
             )  # fmt: skip
 
         store.stage("teacher", key, [path], make)
-        return teacher.inspect(path, name="teacher", labels=labels)
+        return teacher.inspect(path, name="teacher", task=task, labels=labels)
     path = teacher.with_tokenizer(teacher.resolve(spec, recipe.folder), store.state / "teacher")
-    found = teacher.inspect(path, name=Path(spec).name, labels=recipe.labels)
-    check_splits(recipe, splits, found.labels)
+    found = teacher.inspect(path, name=Path(spec).name, task=task, labels=recipe.labels)
+    check_splits(recipe, task, splits, found.labels)
     store.progress.say(f"teacher: {found.name}, {found.layers} layers, {found.parameters:,} parameters")
     return found
 
 
-def compress(recipe: Recipe, splits: Splits, taught: Teacher, store: Store) -> Student:
+def compress(recipe: Recipe, task: Task, splits: Splits, taught: Teacher, store: Store) -> Student:
     """The student: cut out of the teacher, then distilled."""
     path = store.out / "student"
-    inputs = {"teacher": taught.content_hash} | {k: splits.hashes[k] for k in ("train", "validation")}
+    inputs = {"teacher": taught.content_hash} | {k: splits.hashes[k] for k in ("train", "validation", "unlabelled")}
     # Of the lengths only the last decides: it cuts the texts and the positions.
-    sections = recipe.section_json("task", "labels", "student", "distill") + str(recipe.max_length)
+    sections = recipe.section_json("task", "labels", "student", "distill") + _settings(task) + str(recipe.max_length)
     key = Key(sections, inputs, stages.tools(*_TRAINING_TOOLS), COMPRESS_VERSION)
 
     def make() -> None:
         work = store.work(f"student-{key.digest[:16]}")
-        texts = [record["text"] for record in (*splits.train, *splits.validation)]
+        texts = [t for record in (*splits.train, *splits.validation, *splits.unlabelled) for t in texts_of(record)]
         start = build_student(
-            taught, recipe.student, texts=texts, max_length=recipe.max_length, out=work / "start",
+            taught, recipe.student, task=task, texts=texts, max_length=recipe.max_length, out=work / "start",
             intermediate_size=recipe.student.intermediate_size,
         )  # fmt: skip
         distill(
-            taught, start.path, recipe.distill, layer_map=start.layer_map, train=splits.train,
-            validation=splits.validation, labels=taught.labels, lengths=recipe.lengths, out=path,
-            work=work / "training", progress=store.progress,
+            taught, start.path, recipe.distill, task=task, layer_map=start.layer_map,
+            train=[*splits.train, *splits.unlabelled], validation=splits.validation, labels=taught.labels,
+            lengths=recipe.lengths, out=path, work=work / "training", progress=store.progress,
         )  # fmt: skip
 
     store.stage("student", key, [path], make)
     return load_student(path)
 
 
-def export(recipe: Recipe, splits: Splits, taught: Teacher, student: Student, store: Store) -> list[Candidate]:
+def export(
+    recipe: Recipe, task: Task, splits: Splits, taught: Teacher, student: Student, store: Store
+) -> list[Candidate]:
     """Teacher and student in the reference engine, and every artifact, each exported in a process of its own."""
-    calibration = _calibration(recipe, splits, store)
+    calibration = _sample(recipe, splits, store, "calibration", CALIBRATION_RECORDS)
+    most = TUNING_RECORDS_WINDOWED if task.windowed else TUNING_RECORDS
+    tuning = _sample(recipe, splits, store, "tuning", most)
     first = {
         "name": taught.name,
         "role": "teacher",
@@ -152,8 +172,8 @@ def export(recipe: Recipe, splits: Splits, taught: Teacher, student: Student, st
     for number, (name, role, source, format, precision, target, lineage) in enumerate(wanted):
         store.progress.step("export", number, len(wanted), name)
         model = taught.content_hash if role == "teacher" else student.content_hash
-        inputs = {"model": model, "calibration": artifacts.sha256(calibration)}
-        sections = recipe.section_json("task", "lengths") + json.dumps([format, precision, lineage])
+        inputs = {"model": model, "calibration": artifacts.sha256(calibration), "tuning": artifacts.sha256(tuning)}
+        sections = recipe.section_json("task", "lengths") + _settings(task) + json.dumps([format, precision, lineage])
         key = Key(sections, inputs, exporting.tool_versions(format), exporting.version(format))
 
         def make(
@@ -163,7 +183,7 @@ def export(recipe: Recipe, splits: Splits, taught: Teacher, student: Student, st
             exporting.export_artifact(
                 source, task=recipe.task, format=format, precision=precision, lengths=recipe.lengths,
                 calibration=calibration, target=target, lineage=lineage, licence=taught.licence,
-                log=store.work("export") / f"{name}.log",
+                log=store.work("export") / f"{name}.log", settings=tasks.settings_of(task), tuning=tuning,
             )  # fmt: skip
 
         store.stage(f"export {name}", key, [target], make)
@@ -187,12 +207,12 @@ def measure(
             lasting = {k: facts.get(k) for k in ("machine", "cpu", "model", "features", "usable_cores", "python")}
             inputs = {c.name: c.artifact.artifact_id for c in chosen} | {"test": splits.hashes["test"]}
             sections = recipe.section_json("task", "measure", "lengths") + json.dumps([name, lasting])
-            key = Key(sections, inputs, stages.tools(*_ENGINES))
+            key = Key(sections, inputs, stages.tools(*_ENGINES), MEASURE_VERSION)
 
             def make(
                 device: Device = device, chosen: Sequence[Candidate] = chosen, files: Sequence[Path] = files
             ) -> None:
-                measured = measure_all(chosen, device, splits.test, recipe.task, plan, store.progress)
+                measured = measure_all(chosen, device, splits.test, plan, store.progress)
                 for file, measurement in zip(files, measured, strict=True):
                     stages.write_json(file, measurement.to_json())
 
@@ -219,21 +239,30 @@ def report(
     return written
 
 
-def check_splits(recipe: Recipe, splits: Splits, labels: Sequence[str]) -> None:
+def check_splits(recipe: Recipe, task: Task, splits: Splits, labels: Sequence[str]) -> None:
     """Every label of every split must be one that the model knows. Raises DataError."""
     for name, records in (("train", splits.train), ("validation", splits.validation), ("test", splits.test)):
         split = recipe.data.splits().get(name, recipe.data.train)
-        data.check_labels(records, labels, recipe.path_of(split.path))
+        data.check_labels(records, labels, recipe.path_of(split.path), task)
 
 
-def _calibration(recipe: Recipe, splits: Splits, store: Store) -> Path:
-    """The file of validation records that exports are calibrated and compared on, chosen by the seed."""
-    share = min(1.0, CALIBRATION_RECORDS / len(splits.validation))
+def _sample(recipe: Recipe, splits: Splits, store: Store, name: str, most: int) -> Path:
+    """A file of at most about `most` validation records, chosen by the seed."""
+    share = min(1.0, most / len(splits.validation))
     chosen = splits.validation if share == 1.0 else data.split_off(splits.validation, share, _seed(recipe))[1]
-    path = store.state / "calibration.jsonl"
-    lines = [json.dumps({k: v for k, v in r.items() if k != "line"}, ensure_ascii=False) for r in chosen]
+    path = store.state / f"{name}.jsonl"
+    lines = [json.dumps(_said(record), ensure_ascii=False) for record in chosen]
     path.write_text("\n".join(lines) + "\n", "utf-8")
     return path
+
+
+def _said(record: Record) -> dict[str, Any]:
+    """A record without the line that it stands on."""
+    return {role: value for role, value in record.items() if role != "line"}
+
+
+def _settings(task: Task) -> str:
+    return json.dumps(tasks.settings_of(task), sort_keys=True)
 
 
 def _seed(recipe: Recipe) -> int:

@@ -17,13 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from edgebert.artifact import sha256
 from edgebert.compress.families import FAMILIES, Family, is_generic
-from edgebert.compress.folder import licence, read_shapes, tokenizer_json, weight_files
+from edgebert.compress.folder import SINGLE_LABEL, licence, read_shapes, tokenizer_json, weight_files
 from edgebert.errors import DataError, require
 
 if TYPE_CHECKING:
-    from edgebert.progress import Progress
-    from edgebert.recipe import FineTuneSpec
-    from edgebert.tasks import Record
+    from edgebert.tasks import Record, Task
 
 #: What a hub download may bring: no pickles, no code.
 HUB_FILES = (
@@ -36,6 +34,26 @@ HUB_FILES = (
     "README.md",
 )
 _READ = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+#: `problem_type` of transformers -> ours.
+PROBLEM_TYPES = {
+    "single_label_classification": "single-label",
+    "multi_label_classification": "multi-label",
+    "regression": "regression",
+}
+
+#: Task -> the weight that makes its outputs, one row each.
+_HEADS = {
+    "text-classification": ("classifier.weight", "classifier.out_proj.weight"),
+    "token-classification": ("classifier.weight",),
+    "question-answering": ("qa_outputs.weight",),
+}
+
+#: End of an architecture's name -> the task it is for.
+_ARCHITECTURES = {
+    "ForSequenceClassification": "text-classification",
+    "ForTokenClassification": "token-classification",
+    "ForQuestionAnswering": "question-answering",
+}
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -92,12 +110,13 @@ def with_tokenizer(path: Path, copy: Path) -> Path:
     return copy
 
 
-def inspect(path: Path, *, name: str, labels: Sequence[str] | None = None) -> Teacher:
+def inspect(path: Path, *, name: str, task: Task = SINGLE_LABEL, labels: Sequence[str] | None = None) -> Teacher:
     """Check that a folder holds a usable teacher and describe it; reads every weight, trains nothing.
 
     Args:
         path: a Hugging Face folder.
         name: what reports and messages call it.
+        task: that its head must be for.
         labels: the recipe's labels in order; default: the teacher's own.
 
     Raises:
@@ -105,7 +124,8 @@ def inspect(path: Path, *, name: str, labels: Sequence[str] | None = None) -> Te
             labels are not the teacher's.
     """
     body = check_body(path, name)
-    return replace(body, labels=_agree(_own_labels(path, name), labels, name))
+    own = _own_labels(path, name, task)
+    return replace(body, labels=_agree(own, labels, name) if task.labelled else ())
 
 
 def check_body(path: Path, name: str) -> Teacher:
@@ -160,27 +180,25 @@ def check_labels(teacher: Teacher, records: Iterable[Record], where: str, target
     raise DataError(f"{where} has labels that {teacher.name} does not know: {names}", hint)
 
 
-def fine_tune(
-    spec: FineTuneSpec,
-    *,
-    task: str,
-    labels: Sequence[str],
-    train: Sequence[Record],
-    validation: Sequence[Record],
-    lengths: Sequence[int],
-    out: Path,
-    work: Path,
-    progress: Progress,
-    base: Path | None = None,
-    threads: int | None = None,
-) -> Teacher:
-    """Train a teacher from a body (`spec.base`) or from nothing (`spec.scratch`); see `compress.finetune`."""
-    from edgebert.compress.finetune import fine_tune as run
+def options(path: Path, task: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A task's options: those given, and where they say nothing, what the folder says of itself.
 
-    return run(
-        spec, task=task, labels=tuple(labels), train=train, validation=validation, lengths=lengths, out=out,
-        work=work, progress=progress, base=base or Path(), threads=threads,
-    )  # fmt: skip
+    A configuration names its `problem_type`, a folder of sentence-transformers its pooling and normalisation.
+    """
+    found: dict[str, Any] = {}
+    if task == "text-classification" and (path / "config.json").is_file():
+        kind = _read_config(path, path.name).get("problem_type")
+        found = {"problem": PROBLEM_TYPES[kind]} if kind in PROBLEM_TYPES else {}
+    if task == "embeddings" and (path / "modules.json").is_file():
+        modules = json.loads((path / "modules.json").read_text("utf-8"))
+        kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
+        found["normalize"] = "Normalize" in kinds
+        for module in modules:
+            pooling = path / str(module.get("path", "")) / "config.json"
+            if str(module.get("type", "")).endswith(".Pooling") and pooling.is_file():
+                modes = json.loads(pooling.read_text("utf-8"))
+                found["pooling"] = "cls" if modes.get("pooling_mode_cls_token") else "mean"
+    return found | dict(given)
 
 
 def _read_config(path: Path, name: str) -> dict[str, Any]:
@@ -231,16 +249,28 @@ def _piece_ids(path: Path) -> Iterable[int]:
     return vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
 
 
-def _own_labels(path: Path, name: str) -> tuple[str, ...]:
-    """The labels of the configuration, which the head must have a row for each of."""
+def _own_labels(path: Path, name: str, task: Task) -> tuple[str, ...]:
+    """The labels of the configuration, which the head must have a row for each of; none for other tasks."""
     config = _read_config(path, name)
     shapes = read_shapes(path, name)
-    heads = [shapes[key] for key in ("classifier.weight", "classifier.out_proj.weight") if key in shapes]
+    for architecture in config.get("architectures") or ():
+        kind = next((task for end, task in _ARCHITECTURES.items() if str(architecture).endswith(end)), task.name)
+        if kind != task.name and task.has_head:
+            raise DataError(f"{name} is a model for {kind}, not for {task.name}", f"say task: {kind} in the recipe")
+    if task.name not in _HEADS:
+        return ()
+    heads = [shapes[key] for key in _HEADS[task.name] if key in shapes]
     if not heads:
-        raise DataError(
-            f"{name} has no classification head", f"fine-tune it first: teacher: {{base: {name}, epochs: 4}}"
-        )
+        what = "classification head" if task.labelled else f"head for {task.name}"
+        raise DataError(f"{name} has no {what}", f"fine-tune it first: teacher: {{base: {name}, epochs: 4}}")
     rows = heads[0][0]
+    if not task.labelled:
+        wanted = len(task.outputs)
+        if rows != wanted:
+            raise DataError(
+                f"the head of {name} has {rows} outputs where {task.name} wants {wanted}", "give another teacher"
+            )
+        return ()
     mapping = config.get("id2label") or {str(i): f"LABEL_{i}" for i in range(rows)}
     if set(mapping) != {str(i) for i in range(rows)}:
         raise DataError(

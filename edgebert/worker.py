@@ -118,7 +118,7 @@ def read_records(path: Path) -> Iterator[Record]:
 
 
 def _check_golden(model: Model, output: Output) -> None:
-    found = golden.check(model.artifact, model.runtime, model.tokenizer)
+    found = golden.check(model.artifact, model.runtime)
     output.event("golden", ok=found.ok, max_error=found.max_error, tolerance=found.tolerance)
     if not found.ok:
         raise ArtifactError(
@@ -160,23 +160,22 @@ def _engine(model: Model, length: int, count: int, output: Output) -> None:
 
 
 def _predict(model: Model, records: list[Record], output: Output) -> None:
-    """The raw outputs for every record, in chunks, as base64 of little-endian float32."""
+    """The raw outputs for every record, in chunks.
+
+    Arrays are base64 of little-endian float32, all windows one after another along the first axis: `windows` says
+    how many a record has, `rows` how many rows a window has (1 where outputs are not per token).
+    """
     chunk = 100
     for first in range(0, len(records), chunk):
-        rows = [model.run(model.encode(record)) for record in records[first : first + chunk]]
-        output.event(
-            "outputs",
-            first=first,
-            count=len(rows),
-            tensors={
-                name: {
-                    "shape": list(stacked.shape),
-                    "data": base64.b64encode(stacked.astype("<f4").tobytes()).decode(),
-                }
-                for name in rows[0]
-                for stacked in [np.concatenate([row[name] for row in rows])]
-            },
-        )
+        windows = [model.encode(record) for record in records[first : first + chunk]]
+        found = [model.run(window) for record in windows for window in record]
+        tensors, rows = {}, [1] * len(found)
+        for name in model.task.outputs:
+            arrays = [run[name] if model.task.per_token else run[name][None] for run in found]
+            rows = [len(array) for array in arrays]
+            joined = np.concatenate(arrays).astype("<f4")
+            tensors[name] = {"shape": list(joined.shape), "data": base64.b64encode(joined.tobytes()).decode()}
+        output.event("outputs", first=first, windows=[len(record) for record in windows], rows=rows, tensors=tensors)
 
 
 def main(arguments: list[str]) -> int:

@@ -10,6 +10,8 @@ import json
 import shutil
 import sys
 import traceback
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from edgebert.artifact import Artifact, Manifest
 from edgebert.errors import EdgebertError, ExportError
 from edgebert.processes import die_with_parent
 from edgebert.protocols import ExportedModel, ExportJob
-from edgebert.tokenization import load_tokenizer
+from edgebert.tasks import Answered, Record, Task
 
 from . import calibration, parity
 from .source import Source, companions, first_line, load_source, reference_outputs
@@ -65,44 +67,57 @@ def export(body: dict[str, Any], folder: Path) -> Artifact:
         calibration=Path(body["calibration"]) if body["calibration"] else None,
         out=folder,
         seed=body["seed"],
+        settings=body.get("settings") or {},
     )
-    source = load_source(job.model, job.task)
+    task = tasks.get(job.task, job.settings)
+    source = load_source(job.model, task)
     _check_lengths(source, job.lengths[-1])
     exported = exporting.exporter(job.format).export(job)
     for path in companions(job.model):
         shutil.copyfile(path, folder / path.name)
     manifest = _manifest(body, job, source, exported)
-    entry = _compare(job, source, manifest, folder)
+    tuning = Path(body["tuning"]) if body.get("tuning") else None
+    manifest, entry = _compare(job, task, source, manifest, folder, tuning)
     lineage = (*body["lineage"], {"name": manifest.name, "role": "artifact", **entry})
-    return artifacts.save(folder, _with_lineage(manifest, lineage), Path(body["target"]))
+    return artifacts.save(folder, replace(manifest, lineage=lineage), Path(body["target"]))
 
 
-def _compare(job: ExportJob, source: Source, manifest: Manifest, folder: Path) -> dict[str, Any]:
-    """Ask the exported model and the source the same texts; writes `golden.json` when they agree."""
-    task = tasks.get(job.task)
-    tokenizer = load_tokenizer(folder, manifest.max_length)
-    records = calibration.parity_records(job)
-    encoded = task.encode(tokenizer, records)
+def _compare(
+    job: ExportJob, task: Task, source: Source, manifest: Manifest, folder: Path, tuning: Path | None
+) -> tuple[Manifest, dict[str, Any]]:
+    """Ask the exported model and the source the same texts; writes `golden.json` when they agree.
+
+    Thresholds are tuned on the exported model's own answers, so that they fit what quantization made of it.
+    """
     # Not an artifact yet, but what a runtime reads of one is there.
     candidate = Artifact(folder, manifest, artifact_id="")
     runtime = registry.find("runtimes", job.format)(candidate, 1)
+
+    def answered(records: Sequence[Record]) -> list[Answered]:
+        windows = calibration.windows_of(folder, task, records, manifest.max_length)
+        found = [golden.run(w, runtime, manifest.inputs, manifest.lengths, manifest.outputs) for w in windows]
+        return [Answered(*item) for item in zip(records, windows, found, strict=True)]
+
     try:
-        found = golden.answers(encoded, runtime, manifest.inputs, manifest.lengths)
-        expected = reference_outputs(source, encoded, task.outputs)
-        entry = parity.judge(job, expected, found, records, source.labels)
-        chosen = calibration.spread_by_length(encoded, golden.TEXTS)
+        if tuning is not None:
+            labelled = [record for record in calibration.read_records(tuning) if task.target in record]
+            task = task.tune(answered(labelled), source.labels)
+        found = answered(calibration.parity_records(job))
+        expected = [replace(item, outputs=reference_outputs(source, item.windows, task)) for item in found]
+        entry = parity.judge(job, task, expected, found, source.labels)
+        chosen = calibration.spread_by_length([item.windows for item in found], golden.TEXTS)
         golden.make(
             folder,
-            task=job.task,
+            task=task,
             precision=job.precision,
             engine=runtime.engine,
-            records=[records[index] for index in chosen],
-            encoded=[encoded[index] for index in chosen],
-            outputs={name: array[chosen] for name, array in found.items()},
+            records=[found[index].record for index in chosen],
+            windows=[found[index].windows for index in chosen],
+            outputs=[found[index].outputs for index in chosen],
         )
     finally:
         runtime.close()
-    return entry
+    return replace(manifest, task_settings=tasks.settings_of(task)), entry
 
 
 def _manifest(body: dict[str, Any], job: ExportJob, source: Source, exported: ExportedModel) -> Manifest:
@@ -116,6 +131,7 @@ def _manifest(body: dict[str, Any], job: ExportJob, source: Source, exported: Ex
         outputs=exported.outputs,
         max_length=job.lengths[-1],
         lengths=exported.lengths,
+        task_settings=job.settings,
         batch=exported.batch,
         precision_parts=exported.precision,
         calibration=exported.calibration,
@@ -124,12 +140,6 @@ def _manifest(body: dict[str, Any], job: ExportJob, source: Source, exported: Ex
         tools=exporting.tool_versions(job.format),
         licence=body["licence"],
     )
-
-
-def _with_lineage(manifest: Manifest, lineage: tuple[dict[str, Any], ...]) -> Manifest:
-    from dataclasses import replace
-
-    return replace(manifest, lineage=lineage)
 
 
 def _check_lengths(source: Source, longest: int) -> None:

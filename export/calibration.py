@@ -14,12 +14,16 @@ from numpy.typing import NDArray
 from edgebert import tasks
 from edgebert.errors import DataError
 from edgebert.protocols import ExportJob
-from edgebert.tasks import Encoded, Record
+from edgebert.tasks import Encoded, Record, Task
+from edgebert.tensors import tensors
 from edgebert.tokenization import load_tokenizer
 
 #: Texts that activations are calibrated on, and that the exported model is compared on.
 CALIBRATION_TEXTS = 300
 PARITY_TEXTS = 200
+
+#: Windows of a record that becomes a golden answer: each adds its outputs to the file.
+MOST_WINDOWS = 3
 
 #: What an export without any text of its own is compared on; enough to find a broken graph.
 SENTENCES = (
@@ -61,19 +65,31 @@ def calibration_encoded(job: ExportJob) -> list[Encoded]:
     if job.calibration is None:
         raise ValueError("this precision needs calibration text")
     records = _sample(read_records(job.calibration), CALIBRATION_TEXTS, job.seed)
-    return tasks.get(job.task).encode(load_tokenizer(job.model, job.lengths[-1]), records)
+    task = tasks.get(job.task, job.settings)
+    return [window for record in windows_of(job.model, task, records, job.lengths[-1]) for window in record]
+
+
+def windows_of(folder: Path, task: Task, records: Sequence[Record], max_length: int) -> list[list[Encoded]]:
+    """The windows of each record, by the tokenizer of a model's folder."""
+    tokenizer = load_tokenizer(folder, None if task.windowed else max_length)
+    return [task.encode(tokenizer, record, max_length) for record in records]
 
 
 def parity_records(job: ExportJob) -> list[Record]:
     """The records that the exported model is compared with its source on."""
     if job.calibration is None:
-        return [dict.fromkeys(tasks.get(job.task).roles, text) for text in SENTENCES]
+        return [dict.fromkeys(tasks.get(job.task, job.settings).roles, text) for text in SENTENCES]
     return _sample(read_records(job.calibration), PARITY_TEXTS, job.seed + 1)
 
 
-def spread_by_length(encoded: Sequence[Encoded], count: int) -> list[int]:
-    """Indices of `count` texts of evenly spread length, the shortest and the longest among them."""
-    order = sorted(range(len(encoded)), key=lambda index: (len(encoded[index].input_ids), index))
+def spread_by_length(windows: Sequence[Sequence[Encoded]], count: int) -> list[int]:
+    """Indices of `count` records of evenly spread length, the shortest and the longest among them.
+
+    Records of more than three windows are left out while there are others.
+    """
+    sizes = [sum(len(window.input_ids) for window in record) for record in windows]
+    few = [index for index, record in enumerate(windows) if len(record) <= MOST_WINDOWS] or range(len(windows))
+    order = sorted(few, key=lambda index: (sizes[index], index))
     picks = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
     return [order[pick] for pick in picks]
 
@@ -86,22 +102,14 @@ def batches(
     Each text is seen at the length that it will run at. A length for which there are fewer than `per_length`
     texts is filled up with texts joined to fit it, so that its activations are seen too.
     """
-    buckets: dict[int, list[list[int]]] = {length: [] for length in lengths}
-    for item in encoded:
-        length = lengths[min(bisect_left(lengths, len(item.input_ids)), len(lengths) - 1)]
-        buckets[length].append(item.input_ids[:length])
-    for length, rows in buckets.items():
-        for start in range(per_length - len(rows)):
-            rows.append(_joined(encoded, start, length))
-    filled = []
-    for length, rows in buckets.items():
-        for row in rows[:per_length]:
-            arrays = {name: np.zeros((1, length), dtype=np.int64) for name in names}
-            arrays["input_ids"][0, : len(row)] = row
-            if "attention_mask" in arrays:
-                arrays["attention_mask"][0, : len(row)] = 1
-            filled.append(arrays)
-    return filled
+    buckets: dict[int, list[Encoded]] = {length: [] for length in lengths}
+    for window in encoded:
+        buckets[lengths[min(bisect_left(lengths, len(window.input_ids)), len(lengths) - 1)]].append(window)
+    for length, windows in buckets.items():
+        for start in range(per_length - len(windows)):
+            row = _joined(encoded, start, length)
+            windows.append(Encoded(row, [0] * len(row)))
+    return [tensors(window, names, [length]) for length, windows in buckets.items() for window in windows[:per_length]]
 
 
 def _joined(encoded: Sequence[Encoded], start: int, length: int) -> list[int]:

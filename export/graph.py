@@ -4,8 +4,8 @@ Engines run the graph that they are given, and that of transformers does work th
 For BERT and DistilBERT this module writes the forward pass anew, on the source's own weights:
 
 - query, key and value are one product, the attention scale folded into the query's weights;
-- a sequence classifier reads the first token alone, so the last layer computes that one only;
-- position and segment embeddings are one table, cut at the longest length in use (a text is one segment);
+- where the head reads the first token alone, the last layer computes that one only;
+- position and segment embeddings are one table, cut at the longest length in use, where a window is one segment;
 - the attention mask is -1e4 and not -3.4e38, which would wreck every quantizer's idea of a range.
 
 Other encoders are exported as transformers wrote them, with the milder mask. Either way the exported model
@@ -15,10 +15,15 @@ is compared with the untouched source (`parity.py`), so that a family that devia
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from edgebert.compress.heads import callable_model, pool
+from edgebert.tasks import Task
+from edgebert.tasks.embeddings import Embeddings
 
 from .source import Source
 
@@ -26,17 +31,23 @@ from .source import Source
 MASKED = -1.0e4
 
 
-def exportable(source: Source, max_length: int) -> tuple[nn.Module, tuple[str, ...]]:
+def exportable(source: Source, task: Task, max_length: int) -> tuple[nn.Module, tuple[str, ...]]:
     """The module to export and the names of its inputs, in the order of its arguments.
 
-    It takes int64 or int32 [batch, length] inputs and returns float32 logits [batch, labels].
+    It takes int64 or int32 [batch, length] inputs and returns the task's outputs, float32, in their order.
     """
-    build = {"bert": _from_bert, "distilbert": _from_distilbert}.get(source.config.model_type)
+    family = _FAMILIES.get(source.config.model_type)
     # Relative positions and decoders are other functions than the one below.
     plain = getattr(source.config, "position_embedding_type", None) in (None, "absolute")
-    if build is not None and plain and not getattr(source.config, "is_decoder", False):
-        return build(source.model, max_length).eval().requires_grad_(False), ("input_ids", "attention_mask")
-    return AsWritten(source).eval(), source.inputs
+    if family is None or not plain or getattr(source.config, "is_decoder", False):
+        return AsWritten(source, task).eval(), source.inputs
+    segments = task.segments and "token_type_ids" in source.inputs
+    first = not task.per_token and not (isinstance(task, Embeddings) and task.pooling == "mean")
+    body = getattr(source.model, source.model.base_model_prefix, source.model)
+    encoder = Encoder(*family.parts(body, first, max_length, segments))
+    module = Headed(encoder, family.head(source.model, task)).eval().requires_grad_(False)
+    names = ("input_ids", "attention_mask", *(("token_type_ids",) if segments else ()))
+    return module, names
 
 
 class Attention(nn.Module):
@@ -98,8 +109,8 @@ class Layer(nn.Module):
         return normed
 
 
-class SequenceClassifier(nn.Module):
-    """Embeddings, layers, pooling, classifier; the last layer computes the first token only."""
+class Encoder(nn.Module):
+    """Embeddings and layers."""
 
     order: Tensor
 
@@ -107,22 +118,19 @@ class SequenceClassifier(nn.Module):
         self,
         words: nn.Embedding,
         positions: Tensor,
+        segments: nn.Embedding | None,
         norm: nn.LayerNorm,
         layers: list[Layer],
-        pooler: nn.Linear,
-        pooled: nn.Module,
-        classifier: nn.Linear,
     ) -> None:
         super().__init__()
-        self.words, self.norm, self.layers = words, norm, nn.ModuleList(layers)
+        self.words, self.segments, self.norm, self.layers = words, segments, norm, nn.ModuleList(layers)
         self.positions = nn.Embedding(*positions.shape)
         self.positions.weight = nn.Parameter(positions.clone())
         self.register_buffer("order", torch.arange(len(positions), dtype=torch.int32), persistent=False)
         self.look_up_positions = False
-        self.pooler, self.pooled, self.classifier = pooler, pooled, classifier
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """[batch, length] token ids and mask -> float32 logits [batch, labels]."""
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        """[batch, length] ids, mask and types -> float32 [batch, length, width], or the first token alone."""
         bias = ((1.0 - attention_mask.to(torch.float32)) * MASKED)[:, None, None, :]
         length = input_ids.shape[1]
         if self.look_up_positions:
@@ -130,11 +138,70 @@ class SequenceClassifier(nn.Module):
             positions = self.positions(self.order[:length] * attention_mask)
         else:
             positions = self.positions.weight[:length]
-        hidden = self.norm(self.words(input_ids) + positions)
+        embedded = self.words(input_ids) + positions
+        if self.segments is not None:
+            # Two rows at most: a blend of them is quicker than a lookup, and no quantizer touches it.
+            share = token_type_ids.to(torch.float32).unsqueeze(-1)  # type: ignore[union-attr]
+            embedded = embedded + self.segments.weight[0] + share * (self.segments.weight[1] - self.segments.weight[0])
+        hidden: Tensor = self.norm(embedded)
         for layer in self.layers:
             hidden = layer(hidden, bias)
+        return hidden
+
+
+class Headed(nn.Module):
+    """An encoder and a task's head."""
+
+    def __init__(self, encoder: Encoder, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, head
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, ...]:
+        """[batch, length] inputs -> the task's outputs, float32."""
+        outputs: Tensor | tuple[Tensor, ...] = self.head(
+            self.encoder(input_ids, attention_mask, token_type_ids), attention_mask
+        )
+        return outputs
+
+
+class FirstToken(nn.Module):
+    """Pooling and classifier of the first token: logits [batch, labels]."""
+
+    def __init__(self, pooler: nn.Linear, pooled: nn.Module, classifier: nn.Linear) -> None:
+        super().__init__()
+        self.pooler, self.pooled, self.classifier = pooler, pooled, classifier
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """float32 [batch, tokens, width] -> [batch, labels]."""
         logits: Tensor = self.classifier(self.pooled(self.pooler(hidden[:, :1])))
         return logits[:, 0]
+
+
+class EveryToken(nn.Module):
+    """A classifier of each token: logits [batch, tokens, labels]; with `split` one output for each label."""
+
+    def __init__(self, classifier: nn.Linear, split: bool) -> None:
+        super().__init__()
+        self.classifier, self.split = classifier, split
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """float32 [batch, tokens, width] -> [batch, tokens, labels], or [batch, tokens] for each label."""
+        logits: Tensor = self.classifier(hidden)
+        return tuple(logits[..., index] for index in range(logits.shape[-1])) if self.split else logits
+
+
+class Pooled(nn.Module):
+    """Pooling of sentence embeddings: [batch, width]."""
+
+    def __init__(self, task: Embeddings) -> None:
+        super().__init__()
+        self.task = task
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """float32 [batch, tokens, width] -> [batch, width]."""
+        return pool(hidden, mask, self.task)
 
 
 class Pointwise(nn.Module):
@@ -154,7 +221,7 @@ class Pointwise(nn.Module):
 
 def with_convolutions(module: nn.Module) -> nn.Module:
     """The encoder with every linear layer as a 1 x 1 convolution; models of other families stay as they are."""
-    if isinstance(module, SequenceClassifier):
+    if isinstance(module, Headed):
         for parent in [*module.modules()]:
             for name, child in [*parent.named_children()]:
                 if isinstance(child, nn.Linear):
@@ -164,8 +231,8 @@ def with_convolutions(module: nn.Module) -> nn.Module:
 
 def with_position_lookup(module: nn.Module) -> nn.Module:
     """The encoder with positions looked up by index: otherwise a converter of fixed lengths stores one table each."""
-    if isinstance(module, SequenceClassifier):
-        module.look_up_positions = True
+    if isinstance(module, Headed):
+        module.encoder.look_up_positions = True
     return module
 
 
@@ -185,18 +252,19 @@ class Named(nn.Module):
 class AsWritten(nn.Module):
     """The source's own forward pass, with a mask that quantizers can bear."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, task: Task) -> None:
         super().__init__()
-        self.model, self.names = source.model, source.inputs
-        body = getattr(self.model, self.model.base_model_prefix, self.model)
+        self.model, self.names, self.outputs = callable_model(source.model, task), source.inputs, task.outputs
+        body = getattr(source.model, source.model.base_model_prefix, source.model)
         if hasattr(body, "get_extended_attention_mask"):
             body.get_extended_attention_mask = _mild_mask
 
-    def forward(self, *args: Tensor, **kwargs: Tensor) -> Tensor:
-        """The inputs in the order of `Source.inputs`, or by name -> float32 logits [batch, labels]."""
+    def forward(self, *args: Tensor, **kwargs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """The inputs in the order of `Source.inputs`, or by name -> the task's outputs, float32."""
         given = dict(zip(self.names, args, strict=False)) | kwargs
-        logits: Tensor = self.model(**given, return_dict=False)[0]
-        return logits
+        found = self.model(**given)
+        outputs = tuple(found[name] for name in self.outputs)
+        return outputs[0] if len(outputs) == 1 else outputs
 
 
 def _mild_mask(attention_mask: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -212,13 +280,17 @@ def _linear(weights: list[Tensor], biases: list[Tensor]) -> nn.Linear:
     return layer
 
 
-def _from_bert(model: Any, max_length: int) -> nn.Module:
-    embeddings, encoder, pooler = model.bert.embeddings, model.bert.encoder, model.bert.pooler
-    heads, last = model.config.num_attention_heads, len(encoder.layer) - 1
+Parts = tuple[nn.Embedding, Tensor, nn.Embedding | None, nn.LayerNorm, list[Layer]]
+
+
+def _bert_parts(body: Any, first: bool, max_length: int, segments: bool) -> Parts:
+    embeddings, encoder = body.embeddings, body.encoder
+    heads, last = body.config.num_attention_heads, len(encoder.layer) - 1
     layers = [
         Layer(
             Attention(
-                layer.attention.self.query, layer.attention.self.key, layer.attention.self.value, heads, i == last
+                layer.attention.self.query, layer.attention.self.key, layer.attention.self.value, heads,
+                first and i == last,
             ),
             layer.attention.output.dense,
             layer.attention.output.LayerNorm,
@@ -228,25 +300,19 @@ def _from_bert(model: Any, max_length: int) -> nn.Module:
             layer.output.LayerNorm,
         )
         for i, layer in enumerate(encoder.layer)
-    ]
-    positions = embeddings.position_embeddings.weight[:max_length] + embeddings.token_type_embeddings.weight[0]
-    return SequenceClassifier(
-        embeddings.word_embeddings,
-        positions,
-        embeddings.LayerNorm,
-        layers,
-        pooler.dense,
-        pooler.activation,
-        model.classifier,
-    )
+    ]  # fmt: skip
+    positions, types = embeddings.position_embeddings.weight[:max_length], embeddings.token_type_embeddings
+    if not segments:
+        positions = positions + types.weight[0]
+    return embeddings.word_embeddings, positions, types if segments else None, embeddings.LayerNorm, layers
 
 
-def _from_distilbert(model: Any, max_length: int) -> nn.Module:
-    embeddings, transformer = model.distilbert.embeddings, model.distilbert.transformer
-    heads, last = model.config.n_heads, len(transformer.layer) - 1
+def _distilbert_parts(body: Any, first: bool, max_length: int, segments: bool) -> Parts:
+    embeddings, transformer = body.embeddings, body.transformer
+    heads, last = body.config.n_heads, len(transformer.layer) - 1
     layers = [
         Layer(
-            Attention(layer.attention.q_lin, layer.attention.k_lin, layer.attention.v_lin, heads, i == last),
+            Attention(layer.attention.q_lin, layer.attention.k_lin, layer.attention.v_lin, heads, first and i == last),
             layer.attention.out_lin,
             layer.sa_layer_norm,
             layer.ffn.lin1,
@@ -256,12 +322,33 @@ def _from_distilbert(model: Any, max_length: int) -> nn.Module:
         )
         for i, layer in enumerate(transformer.layer)
     ]
-    return SequenceClassifier(
-        embeddings.word_embeddings,
-        embeddings.position_embeddings.weight[:max_length],
-        embeddings.LayerNorm,
-        layers,
-        model.pre_classifier,
-        nn.ReLU(),
-        model.classifier,
-    )
+    positions = embeddings.position_embeddings.weight[:max_length]
+    return embeddings.word_embeddings, positions, None, embeddings.LayerNorm, layers
+
+
+def _bert_head(model: Any, task: Task) -> nn.Module:
+    if task.name == "text-classification":
+        return FirstToken(model.bert.pooler.dense, model.bert.pooler.activation, model.classifier)
+    return _common_head(model, task)
+
+
+def _distilbert_head(model: Any, task: Task) -> nn.Module:
+    if task.name == "text-classification":
+        return FirstToken(model.pre_classifier, nn.ReLU(), model.classifier)
+    return _common_head(model, task)
+
+
+def _common_head(model: Any, task: Task) -> nn.Module:
+    if isinstance(task, Embeddings):
+        return Pooled(task)
+    split = len(task.outputs) > 1
+    return EveryToken(model.qa_outputs if split else model.classifier, split)
+
+
+@dataclass(frozen=True)
+class _Family:
+    parts: Callable[[Any, bool, int, bool], Parts]
+    head: Callable[[Any, Task], nn.Module]
+
+
+_FAMILIES = {"bert": _Family(_bert_parts, _bert_head), "distilbert": _Family(_distilbert_parts, _distilbert_head)}

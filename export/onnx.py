@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgebert import tasks
 from edgebert.errors import ExportError, require
 from edgebert.protocols import ExportedModel, ExportJob, TensorSpec
+from edgebert.tasks import Task
 
-from .source import load_source
+from .source import Source, load_source, output_specs
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -32,36 +33,38 @@ class OnnxExporter:
 
     precisions: Mapping[str, bool] = field(default_factory=lambda: {"fp32": False, "int8": False})
     tools: tuple[str, ...] = ("torch", "transformers", "onnx", "onnxruntime")
-    version: int = 1
+    version: int = 2
 
     def export(self, job: ExportJob) -> ExportedModel:
         """Write `model.onnx`. Raises ExportError."""
-        source = load_source(job.model, job.task)
-        outputs = tasks.get(job.task).outputs
+        task = tasks.get(job.task, job.settings)
+        source = load_source(job.model, task)
         path = job.out / FILE
-        names = _convert(source, job, outputs, path)
+        names = _convert(source, job, task, path)
         parts = {"all": "float32"}
         if job.precision == "int8":
-            parts = _quantize(path)
+            parts = _quantize(path, task)
         _save(_clean(_load(path)), path)
         return ExportedModel(
             files=(FILE,),
             inputs=tuple(TensorSpec(name, "int64", (-1, -1)) for name in names),
-            outputs=tuple(TensorSpec(name, "float32", (-1, len(source.labels))) for name in outputs),
+            outputs=output_specs(source, task, -1),
             precision=parts,
         )
 
 
-def _convert(source: Any, job: ExportJob, outputs: tuple[str, ...], path: Path) -> tuple[str, ...]:
+def _convert(source: Source, job: ExportJob, task: Task, path: Path) -> tuple[str, ...]:
     """Trace the graph into an FP32 file; returns the names of its inputs."""
     import warnings
 
     torch = require("torch", "host")
     from .graph import exportable
 
-    module, names = exportable(source, job.lengths[-1])
+    module, names = exportable(source, task, job.lengths[-1])
     example = torch.ones((1, min(8, job.lengths[-1])), dtype=torch.int64)
-    axes = {name: {0: "batch", 1: "length"} for name in names} | {name: {0: "batch"} for name in outputs}
+    axes = {name: {0: "batch", 1: "length"} for name in names} | {
+        name: {0: "batch", 1: "length"} if task.per_token else {0: "batch"} for name in task.outputs
+    }
     with torch.inference_mode(), warnings.catch_warnings():
         # That this is the older exporter is what it is chosen for, and the traced sizes are those of the weights.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -73,14 +76,14 @@ def _convert(source: Any, job: ExportJob, outputs: tuple[str, ...], path: Path) 
             dynamo=False,
             opset_version=OPSET,
             input_names=list(names),
-            output_names=list(outputs),
+            output_names=list(task.outputs),
             dynamic_axes=axes,
         )
     return names
 
 
-def _quantize(path: Path) -> dict[str, str]:
-    """Quantize the file in place, the classifier excepted; returns what has which precision."""
+def _quantize(path: Path, task: Task) -> dict[str, str]:
+    """Quantize the file in place, the head excepted; returns what has which precision."""
     require("onnxruntime", "host")
     from onnx import TensorProto
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -91,7 +94,7 @@ def _quantize(path: Path) -> dict[str, str]:
         str(path),
         per_channel=True,
         weight_type=QuantType.QInt8,
-        nodes_to_exclude=_heads(model),
+        nodes_to_exclude=_heads(model) if task.has_head else [],
         extra_options={"DefaultTensorType": TensorProto.FLOAT},
     )
     return {
@@ -117,7 +120,7 @@ def _heads(model: ModelProto) -> list[str]:
         if node is None:
             raise ExportError(f"the output {output.name} is made by no matrix product", "export fp32 instead")
         heads.append(node.name)
-    return heads
+    return sorted(set(heads))
 
 
 def _load(path: Path) -> ModelProto:

@@ -20,9 +20,10 @@ from typing import Any
 from edgebert import tasks
 from edgebert.errors import ExportError, require
 from edgebert.protocols import ExportedModel, ExportJob, TensorSpec
+from edgebert.tasks import Task
 
 from . import calibration
-from .source import Source, load_source
+from .source import Source, load_source, output_specs
 
 FILE, WEIGHTS = "openvino_model.xml", "openvino_model.bin"
 
@@ -36,19 +37,19 @@ class OpenvinoExporter:
 
     precisions: Mapping[str, bool] = field(default_factory=lambda: {"fp32": False, "int8": True})
     tools: tuple[str, ...] = ("torch", "transformers", "openvino", "nncf")
-    version: int = 1
+    version: int = 2
 
     def export(self, job: ExportJob) -> ExportedModel:
         """Write `openvino_model.xml` and `.bin`. Raises ExportError."""
         _without_telemetry()
         ov = require("openvino", "host")
-        source = load_source(job.model, job.task)
-        outputs = tasks.get(job.task).outputs
-        model, names = _convert(source, job, outputs)
+        task = tasks.get(job.task, job.settings)
+        source = load_source(job.model, task)
+        model, names = _convert(source, job, task)
         parts: dict[str, str] = {"all": "float32"}
         calibrated: dict[str, Any] = {}
         if job.precision == "int8":
-            model, calibrated = _quantize(model, names, job)
+            model, calibrated = _quantize(model, names, job, task)
             parts = {
                 "matmul": "int8 weights per channel (half range), int8 activations per tensor, static",
                 "embeddings": "int8",
@@ -60,7 +61,7 @@ class OpenvinoExporter:
         return ExportedModel(
             files=(FILE, WEIGHTS),
             inputs=tuple(TensorSpec(name, "int64", (1, -1)) for name in names),
-            outputs=tuple(TensorSpec(name, "float32", (1, len(source.labels))) for name in outputs),
+            outputs=output_specs(source, task, 1),
             lengths=job.lengths,
             batch=1,
             precision=parts,
@@ -74,25 +75,25 @@ def _without_telemetry() -> None:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
-def _convert(source: Source, job: ExportJob, outputs: Sequence[str]) -> tuple[Any, tuple[str, ...]]:
+def _convert(source: Source, job: ExportJob, task: Task) -> tuple[Any, tuple[str, ...]]:
     """The FP32 graph with named inputs and outputs; returns the names of its inputs too."""
     import openvino as ov
     import torch
 
     from .graph import exportable, with_convolutions
 
-    module, names = exportable(source, job.lengths[-1])
+    module, names = exportable(source, task, job.lengths[-1])
     if job.precision == "int8":
         module = with_convolutions(module)
     example = torch.ones((1, min(8, job.lengths[-1])), dtype=torch.int64)
     with torch.inference_mode():
         model = ov.convert_model(module, example_input=(example,) * len(names))
-    for port, name in zip([*model.inputs, *model.outputs], [*names, *outputs], strict=True):
+    for port, name in zip([*model.inputs, *model.outputs], [*names, *task.outputs], strict=True):
         port.get_tensor().set_names({name})
     return model, names
 
 
-def _quantize(model: Any, names: Sequence[str], job: ExportJob) -> tuple[Any, dict[str, Any]]:
+def _quantize(model: Any, names: Sequence[str], job: ExportJob, task: Task) -> tuple[Any, dict[str, Any]]:
     """The INT8 graph, and how it was calibrated."""
     nncf = require("nncf", "host")
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
@@ -105,7 +106,7 @@ def _quantize(model: Any, names: Sequence[str], job: ExportJob) -> tuple[Any, di
         nncf.Dataset(data),
         model_type=nncf.ModelType.TRANSFORMER,
         subset_size=len(data),
-        ignored_scope=nncf.IgnoredScope(names=_float_products(model)),
+        ignored_scope=nncf.IgnoredScope(names=_float_products(model, task)),
         advanced_parameters=AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE),
     )
     how = {
@@ -118,7 +119,7 @@ def _quantize(model: Any, names: Sequence[str], job: ExportJob) -> tuple[Any, di
     return quantized, how
 
 
-def _float_products(model: Any) -> list[str]:
+def _float_products(model: Any, task: Task) -> list[str]:
     """The names of the products that stay float: those of two activations, and the ones that make the outputs.
 
     Raises:
@@ -130,7 +131,7 @@ def _float_products(model: Any) -> list[str]:
         if op.get_type_name() == "ScaledDotProductAttention"  # what the converter makes of an attention
         or (op.get_type_name() == "MatMul" and not any(_is_constant(port) for port in op.inputs()))
     ]
-    for result in model.get_results():
+    for result in model.get_results() if task.has_head else ():
         node = result
         while node.get_type_name() not in ("MatMul", "Convolution"):
             data = [port for port in node.inputs() if not _is_constant(port)]

@@ -1,12 +1,14 @@
 """Is the exported model still the model? Compared with the FP32 source in torch before it may be saved.
 
-Errors are differences of the outputs in units of their spread: the standard deviation of a text's outputs,
-averaged over the texts. A text's answer is clear when the source's margin is more than a quarter of it.
+Errors are differences of the outputs in units of their spread: the standard deviation of a window's outputs,
+averaged over the windows. What a window decides is clear where the source's margin is more than a quarter of it.
 
 | precision | largest error | mean error | clear answers that stay |
 |---|---|---|---|
 | FP32 | 0.001 (and never below 0.001 absolute) | | all |
 | INT8 | 1.0 | 0.15 | 97 % |
+
+Embeddings, which decide nothing, must have a mean cosine of 0.99 with the source's.
 
 What well-made INT8 models show is a largest error of 0.1 to 0.35 and a mean of 0.02 to 0.05; a quantized
 classifier, which clips, shows 1 to 2.
@@ -21,15 +23,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgebert import golden, tasks
+from edgebert import golden, metrics
 from edgebert.errors import ExportError
 from edgebert.protocols import ExportJob
-from edgebert.tasks import Record
-
-Outputs = Mapping[str, NDArray[np.float32]]
+from edgebert.tasks import Answered, Outputs, Record, Task
 
 #: A margin of more than this share of the spread makes an answer clear.
 CLEAR = 0.25
+
+#: The least mean cosine of an INT8 embedding with its source.
+COSINE = 0.99
 
 
 @dataclass(frozen=True)
@@ -46,36 +49,43 @@ INT8 = Limits(max_error=1.0, mean_error=0.15, agreement=0.97)
 
 
 def judge(
-    job: ExportJob, expected: Outputs, found: Outputs, records: Sequence[Record], labels: Sequence[str]
+    job: ExportJob, task: Task, expected: Sequence[Answered], found: Sequence[Answered], labels: Sequence[str]
 ) -> dict[str, Any]:
     """The figures of the comparison, for the manifest's lineage.
 
     Args:
         job: what was exported.
-        expected: the source's outputs, float32 [records, ...] by name.
-        found: the exported model's, the same shapes.
-        records: that were asked; those with a target give the metric too.
+        task: with its settings.
+        expected: the records with the source's outputs.
+        found: the same with the exported model's; those with a target give the metric too.
         labels: of the model.
 
     Raises:
         ExportError: too much was lost.
     """
-    spread = golden.spread(expected)
-    for name, array in expected.items():
-        if name not in found or found[name].shape != array.shape:
-            raise ExportError(f"{job.format}-{job.precision} has no output {name} of the right shape", "")
-    errors = {name: np.abs(found[name].astype(np.float64) - array).ravel() for name, array in expected.items()}
-    every = np.concatenate(list(errors.values()))
-    clear, same = _agreement(expected, found, spread)
+    there = [window for item in expected for window in item.outputs]
+    here = [window for item in found for window in item.outputs]
+    spread = golden.spread(there)
+    for a, b in zip(there, here, strict=True):
+        for name, array in a.items():
+            if name not in b or b[name].shape != array.shape:
+                raise ExportError(f"{job.format}-{job.precision} has no output {name} of the right shape", "")
+    every = np.concatenate(
+        [np.abs(b[name].astype(np.float64) - a[name]).ravel() for a, b in zip(there, here, strict=True) for name in a]
+    )
+    clear, same = _agreement(task, there, here, spread)
     figures: dict[str, Any] = {
-        "texts": len(records),
+        "texts": len(found),
         "spread": round(spread, 6),
         "max_error": _rounded(float(every.max())),
         "mean_error": _rounded(float(every.mean())),
-        "agreement": round(float(same.mean()), 6),
-        "clear_texts": int(clear.sum()),
+        "agreement": round(float(same.mean()), 6) if same.size else 1.0,
+        "clear_answers": int(clear.sum()),
         "clear_agreement": round(float(same[clear].mean()), 6) if clear.any() else 1.0,
-    } | _metrics(job, expected, found, records, labels)
+    }
+    if not task.has_head:
+        figures["cosine"] = _rounded(_cosine(there, here))
+    figures |= _metrics(task, expected, found, labels)
     _refuse(job, figures, spread)
     return figures
 
@@ -91,9 +101,11 @@ def _refuse(job: ExportJob, figures: Mapping[str, Any], spread: float) -> None:
         wrong.append(f"mean error {figures['mean_error']:.3g} (limit {limits.mean_error * unit:.3g})")
     if figures["clear_agreement"] < limits.agreement:
         wrong.append(
-            f"{figures['clear_agreement']:.1%} of {figures['clear_texts']} clear answers stayed "
+            f"{figures['clear_agreement']:.1%} of {figures['clear_answers']} clear answers stayed "
             f"(limit {limits.agreement:.0%})"
         )
+    if not figures.get("cosine", 1.0) >= COSINE:
+        wrong.append(f"mean cosine {figures['cosine']:.4f} (limit {COSINE})")
     if wrong:
         raise ExportError(
             f"{job.format}-{job.precision} lost too much against its FP32 source on {figures['texts']} texts: "
@@ -104,30 +116,49 @@ def _refuse(job: ExportJob, figures: Mapping[str, Any], spread: float) -> None:
         )
 
 
-def _agreement(expected: Outputs, found: Outputs, spread: float) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Per text: whether the source's answer is clear in every output, and whether it stayed in all of them."""
-    clear, same = [], []
-    for name, array in expected.items():
-        texts = len(array)
-        clear.append((golden.margins(array) > CLEAR * spread).reshape(texts, -1).all(axis=1))
-        same.append((found[name].argmax(-1) == array.argmax(-1)).reshape(texts, -1).all(axis=1))
-    return np.all(clear, axis=0), np.all(same, axis=0)
+def _agreement(
+    task: Task, expected: Sequence[Outputs], found: Sequence[Outputs], spread: float
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """For each decision of all windows: whether it is clear in the source, and whether it stayed."""
+    clear, same = [np.zeros(0, bool)], [np.zeros(0, bool)]
+    for there, here in zip(expected, found, strict=True):
+        before, after = task.decide(there), task.decide(here)
+        clear.append(before.margins > CLEAR * spread)
+        same.append(before.chosen == after.chosen)
+    return np.concatenate(clear), np.concatenate(same)
+
+
+def _cosine(expected: Sequence[Outputs], found: Sequence[Outputs]) -> float:
+    """The mean cosine of vectors."""
+    values = []
+    for there, here in zip(expected, found, strict=True):
+        for name, a in there.items():
+            lengths = float(np.linalg.norm(a) * np.linalg.norm(here[name]))
+            values.append(float(a @ here[name]) / max(lengths, 1e-12))
+    return float(np.mean(values))
 
 
 def _metrics(
-    job: ExportJob, expected: Outputs, found: Outputs, records: Sequence[Record], labels: Sequence[str]
+    task: Task, expected: Sequence[Answered], found: Sequence[Answered], labels: Sequence[str]
 ) -> dict[str, Any]:
     """The task's metric of source and export on the records that have a target which the model knows."""
-    task = tasks.get(job.task)
-    known = [number for number, record in enumerate(records) if record.get(task.target) in labels]
+    known = [number for number, item in enumerate(found) if _known(task, item.record, labels)]
     if not known:
         return {}
-    some = [records[number] for number in known]
     scores = {}
-    for name, outputs in (("source_metric", expected), ("metric", found)):
-        chosen = {key: array[known] for key, array in outputs.items()}
-        scores[name] = round(float(task.score(chosen, some, labels).correct.mean()), 6)
+    for name, answered in (("source_metric", expected), ("metric", found)):
+        scored = task.score([answered[number] for number in known], labels)
+        if scored.units is None:
+            return {}
+        scores[name] = round(metrics.value(scored.metric, scored.units), 6)
     return {"metric_name": task.metric, "labelled_texts": len(known), **scores}
+
+
+def _known(task: Task, record: Record, labels: Sequence[str]) -> bool:
+    target = record.get(task.target)
+    if target is None or not all(role in record for role in task.columns):
+        return False
+    return target in labels if isinstance(target, str) else True
 
 
 def _rounded(value: float) -> float:

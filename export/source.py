@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgebert.errors import ExportError, require
-from edgebert.tasks import Encoded
-
-#: Task -> the class of transformers that carries its head.
-HEADS = {"text-classification": "AutoModelForSequenceClassification"}
+from edgebert.protocols import TensorSpec
+from edgebert.tasks import Encoded, Task
+from edgebert.tasks.embeddings import Embeddings
+from edgebert.tensors import tensors
 
 #: Files of a Hugging Face folder that travel into the artifact; weights never do.
 COMPANIONS = (
@@ -43,7 +43,7 @@ class Source:
     parameters: int
 
 
-def load_source(folder: Path, task: str) -> Source:
+def load_source(folder: Path, task: Task) -> Source:
     """Load a Hugging Face folder as FP32, from safetensors alone; no code of the folder is ever run.
 
     Raises:
@@ -51,8 +51,8 @@ def load_source(folder: Path, task: str) -> Source:
     """
     torch = require("torch", "host")
     transformers = require("transformers", "host")
-    if task not in HEADS:
-        raise ExportError(f"models for {task} cannot be exported", f"known tasks: {', '.join(sorted(HEADS))}")
+    from edgebert.compress.heads import load_pretrained
+
     if not (folder / "config.json").is_file():
         raise ExportError(f"no model: {folder} has no config.json", "give a Hugging Face model folder")
     if not any(folder.glob("*.safetensors")):
@@ -62,22 +62,15 @@ def load_source(folder: Path, task: str) -> Source:
         )
     transformers.utils.logging.set_verbosity_error()
     try:
-        model, info = getattr(transformers, HEADS[task]).from_pretrained(
-            folder,
-            dtype=torch.float32,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            attn_implementation="eager",
-            output_loading_info=True,
-        )
+        model, info = load_pretrained(folder, task, attn_implementation="eager", output_loading_info=True)
     except Exception as error:  # transformers raises a dozen kinds, all of which mean the same here
         raise ExportError(f"{folder.name} cannot be loaded: {first_line(error)}", "fine-tune it again") from error
+    info["missing_keys"] = [key for key in info["missing_keys"] if task.labelled or "pooler" not in key]
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])
         raise ExportError(
-            f"{folder.name} lacks {len(missing)} weights of a {task} model, {missing[0]!r} among them",
-            "fine-tune it for the task first (edgebert fine-tune)",
+            f"{folder.name} lacks {len(missing)} weights of a {task.name} model, {missing[0]!r} among them",
+            f"fine-tune it for the task first, or is it for another task than {task.name}?",
         )
     for name, weight in model.state_dict().items():
         if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
@@ -88,7 +81,7 @@ def load_source(folder: Path, task: str) -> Source:
         model=model,
         config=config,
         inputs=_inputs(model),
-        labels=tuple(config.id2label[index] for index in range(config.num_labels)),
+        labels=tuple(config.id2label[index] for index in range(config.num_labels)) if task.labelled else (),
         parameters=sum(weight.numel() for weight in model.parameters()),
     )
 
@@ -99,25 +92,31 @@ def read_labels(folder: Path) -> tuple[str, ...]:
     return tuple(str(id2label[key]) for key in sorted(id2label, key=int))
 
 
-def reference_outputs(
-    source: Source, encoded: Sequence[Encoded], outputs: Sequence[str]
-) -> dict[str, NDArray[np.float32]]:
-    """What the source answers, one text at a time and without padding: float32 [texts, ...] by output name."""
+def reference_outputs(source: Source, windows: Sequence[Encoded], task: Task) -> list[dict[str, NDArray[np.float32]]]:
+    """What the source answers, one window at a time and without padding: outputs by name, no batch axis."""
     import torch
 
-    rows: dict[str, list[NDArray[np.float32]]] = {name: [] for name in outputs}
+    from edgebert.compress.heads import callable_model
+
+    model = callable_model(source.model, task)
+    found = []
     with torch.inference_mode():
-        for item in encoded:
-            arrays = {
-                "input_ids": item.input_ids,
-                "attention_mask": [1] * len(item.input_ids),
-                "token_type_ids": item.token_type_ids,
-            }
-            given = {name: torch.tensor([arrays[name]]) for name in source.inputs}
-            result = source.model(**given)
-            for name in outputs:
-                rows[name].append(result[name][0].numpy())
-    return {name: np.stack(values) for name, values in rows.items()}
+        for window in windows:
+            given = tensors(window, source.inputs, ())
+            result = model(**{name: torch.from_numpy(array) for name, array in given.items()})
+            found.append({name: result[name][0].numpy() for name in task.outputs})
+    return found
+
+
+def output_specs(source: Source, task: Task, batch: int) -> tuple[TensorSpec, ...]:
+    """The task's outputs with their shapes: [batch, tokens], [batch, tokens, labels], [batch, labels or width]."""
+    if isinstance(task, Embeddings):
+        shape: tuple[int, ...] = (int(getattr(source.config, "hidden_size", 0) or source.config.dim),)
+    elif len(task.outputs) > 1:
+        shape = (-1,)
+    else:
+        shape = (-1, source.config.num_labels) if task.per_token else (source.config.num_labels,)
+    return tuple(TensorSpec(name, "float32", (batch, *shape)) for name in task.outputs)
 
 
 def first_line(error: BaseException) -> str:

@@ -17,8 +17,9 @@ from typing import Any
 from edgebert import tasks
 from edgebert.errors import ExportError, require
 from edgebert.protocols import ExportedModel, ExportJob, TensorSpec
+from edgebert.tasks import Task
 
-from .source import Source, load_source
+from .source import Source, load_source, output_specs
 
 FILE = "model.tflite"
 
@@ -39,18 +40,18 @@ class TfliteExporter:
         "ai-edge-quantizer",
         "ai-edge-litert",
     )
-    version: int = 1
+    version: int = 2
 
     def export(self, job: ExportJob) -> ExportedModel:
         """Write `model.tflite`. Raises ExportError."""
-        source = load_source(job.model, job.task)
-        outputs = tasks.get(job.task).outputs
+        task = tasks.get(job.task, job.settings)
+        source = load_source(job.model, task)
         path = job.out / FILE
-        names = _convert(source, job, outputs, path)
+        names = _convert(source, job, task, path)
         parts: dict[str, str] = {"all": "float32"}
         if job.precision != "fp32":
             per = "channel" if job.precision == "int8" else "tensor"
-            _quantize(path, job.precision)
+            _quantize(path, job.precision, task)
             parts = {
                 "matmul": f"int8 weights per {per}, int8 activations per token, dynamic",
                 "embeddings": "int8 per tensor",
@@ -61,7 +62,7 @@ class TfliteExporter:
         return ExportedModel(
             files=(FILE,),
             inputs=tuple(TensorSpec(name, "int32", (1, -1)) for name in names),
-            outputs=tuple(TensorSpec(name, "float32", (1, len(source.labels))) for name in outputs),
+            outputs=output_specs(source, task, 1),
             lengths=job.lengths,
             batch=1,
             precision=parts,
@@ -73,24 +74,24 @@ def signature(length: int) -> str:
     return f"seq{length}"
 
 
-def _convert(source: Source, job: ExportJob, outputs: tuple[str, ...], path: Path) -> tuple[str, ...]:
+def _convert(source: Source, job: ExportJob, task: Task, path: Path) -> tuple[str, ...]:
     """Write the FP32 file; returns the names of its inputs."""
     litert_torch = require("litert_torch", "host")
     import torch
 
     from .graph import Named, exportable, with_position_lookup
 
-    module, names = exportable(source, job.lengths[-1])
+    module, names = exportable(source, task, job.lengths[-1])
     module = with_position_lookup(module)
     converter: Any = litert_torch
     for length in job.lengths:
         example = {name: torch.ones((1, length), dtype=torch.int32) for name in names}
-        converter = converter.signature(signature(length), Named(module, outputs).eval(), sample_kwargs=example)
+        converter = converter.signature(signature(length), Named(module, task.outputs).eval(), sample_kwargs=example)
     converter.convert().export(str(path))
     return names
 
 
-def _quantize(path: Path, precision: str) -> None:
+def _quantize(path: Path, precision: str, task: Task) -> None:
     """Quantize the file in place, the classifier excepted."""
     require("ai_edge_quantizer", "host")
     from ai_edge_quantizer import qtyping, quantizer
@@ -98,7 +99,7 @@ def _quantize(path: Path, precision: str) -> None:
 
     granularity = qtyping.QuantGranularity
     matrices = granularity.CHANNELWISE if precision == "int8" else granularity.TENSORWISE
-    heads = _heads(path.read_bytes())
+    heads = _heads(path.read_bytes()) if task.has_head else []
     work = quantizer.Quantizer(str(path))
     for name in WEIGHTED:
         operation = qtyping.TFLOperationName(name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from edgebert import tasks
 from edgebert.protocols import ExportedModel, ExportJob, TensorSpec
 
-from .source import load_source
+from .source import load_source, output_specs
 
 FILE = "model.safetensors"
 
@@ -19,21 +19,21 @@ class TorchExporter:
 
     precisions: Mapping[str, bool] = field(default_factory=lambda: {"fp32": False})
     tools: tuple[str, ...] = ("torch", "transformers", "safetensors")
-    version: int = 1
+    version: int = 2
 
     def export(self, job: ExportJob) -> ExportedModel:
         """Write `model.safetensors`. Raises ExportError."""
         from safetensors.torch import save_file
 
-        source = load_source(job.model, job.task)
+        task = tasks.get(job.task, job.settings)
+        source = load_source(job.model, task)
         # Tied weights share storage, which the format refuses: each is written out under its own name.
         weights = {name: weight.contiguous().clone() for name, weight in source.model.state_dict().items()}
         save_file(weights, job.out / FILE, metadata={"format": "pt"})
-        labels = len(source.labels)
         return ExportedModel(
             files=(FILE,),
             inputs=tuple(TensorSpec(name, "int64", (-1, -1)) for name in source.inputs),
-            outputs=tuple(TensorSpec(name, "float32", (-1, labels)) for name in tasks.get(job.task).outputs),
+            outputs=output_specs(source, task, -1),
             precision={"all": "float32"},
         )
 

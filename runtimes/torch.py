@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgebert import tasks
 from edgebert.artifact import Artifact
 from edgebert.errors import ArtifactError, UsageError, require
 from edgebert.protocols import Tensors
-
-HEADS = {"text-classification": "AutoModelForSequenceClassification"}
 
 
 class TorchRuntime:
@@ -21,22 +20,19 @@ class TorchRuntime:
     def __init__(self, artifact: Artifact, threads: int) -> None:
         self._torch = torch = require("torch", "host")
         transformers = require("transformers", "host")
+        from edgebert.compress import heads
+
+        task = tasks.get(artifact.manifest.task, artifact.manifest.task_settings)
         self.engine = f"torch {torch.__version__}"
         torch.set_num_threads(threads)  # of the whole process: torch has no pool per model
         transformers.utils.logging.set_verbosity_error()
         try:
-            model = getattr(transformers, HEADS[artifact.manifest.task]).from_pretrained(
-                artifact.path,
-                dtype=torch.float32,
-                use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=False,
-            )
+            model = heads.load_pretrained(artifact.path, task)
         except Exception as error:  # transformers raises a dozen kinds, all of which mean the same here
             raise ArtifactError(
                 f"{artifact.path} is refused by transformers: {str(error)[:300]}", "export it again"
             ) from error
-        self._model = model.eval().requires_grad_(False)
+        self._model = heads.callable_model(model.eval().requires_grad_(False), task)
         self.settings: Mapping[str, Any] = {
             "threads": threads,
             "transformers": transformers.__version__,

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgebert.compress.batches import Examples, digest, encode, pad
+from edgebert import tasks
+from edgebert.compress.batches import Examples, batch_of, digest, encode
 from edgebert.compress.checkpoints import CHECKPOINT_EVERY
-from edgebert.compress.families import set_dropout
+from edgebert.compress.families import FAMILIES, Family, set_dropout
 from edgebert.compress.folder import (
+    SINGLE_LABEL,
     copy_licence,
     hugging_face,
     load_model,
@@ -21,11 +25,13 @@ from edgebert.compress.folder import (
     special_tokens,
     tokenizer_json,
 )
-from edgebert.compress.losses import LOSSES, READ_HIDDEN, Outputs, Pair, total
+from edgebert.compress.losses import LOSSES, READ_HIDDEN, Pair, total
 from edgebert.compress.noise import Noise
+from edgebert.compress.objectives import objective
 from edgebert.compress.student import Student, load_student
 from edgebert.compress.vocabulary import all_pieces, id_map
 from edgebert.errors import RecipeError
+from edgebert.tasks import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +50,7 @@ def distill(
     start: Path,
     spec: DistillSpec,
     *,
-    task: str = "text-classification",
+    task: Task = SINGLE_LABEL,
     layer_map: Sequence[int] | None = None,
     train: Sequence[Record],
     validation: Sequence[Record],
@@ -65,7 +71,7 @@ def distill(
         teacher: as `inspect` found it.
         start: the folder that `build_student` made.
         spec: the distill section of the recipe.
-        task: the task's name.
+        task: what both models do.
         layer_map: the teacher's layer for each of the student's; default: those it was built from.
         train: the examples to learn from.
         validation: examples to report the accuracy on, at the end.
@@ -84,43 +90,47 @@ def distill(
     """
     hugging_face()
     from edgebert.compress import training
+    from edgebert.compress.heads import callable_model
 
-    weights = _checked(spec.losses)
+    weights = _checked(spec.losses, task)
     student = load_student(start)
     layers = tuple(layer_map) if layer_map is not None else student.layer_map
     examples = encode(train, start, task, labels, lengths[-1])
-    watched = encode(validation, start, task, labels, lengths[-1]) if validation else None
     with training.repeatable(threads):
-        model = load_model(start)
+        model = load_model(start, task)
         dropout = set_dropout(model.config, 0.0)  # for a new model of this configuration, made here:
         model = _rebuilt(model)
-        loss = _Loss(load_model(teacher.path, labels=labels), weights, layers, spec.temperature)
-        collate = _Collate(examples, start, teacher, spec)
-        training.train(
-            training.Job(
-                name="distil",
-                model=model,
-                loss=loss,
-                collate=collate,
-                lengths=[len(ids) for ids in examples.ids],
-                settings=spec,
-                identity={
-                    "teacher": teacher.content_hash,
-                    "start": student.content_hash,
-                    "examples": digest(examples),
-                    "losses": dict(weights),
-                    "layers": list(layers),
-                    "temperature": spec.temperature,
-                    "noise": spec.noise,
-                },
-                work=work,
-                progress=progress,
+        source = load_model(teacher.path, task, labels=labels or None)
+        collate = _Collate(examples, start, teacher, spec, task)
+        identity = {
+            "teacher": teacher.content_hash,
+            "start": student.content_hash,
+            "task": tasks.settings_of(task) | {"name": task.name},
+            "examples": digest(examples),
+            "losses": dict(weights),
+            "layers": list(layers),
+            "temperature": spec.temperature,
+            "noise": spec.noise,
+        }
+
+        def job(name: str, settings: Any, loss: _Loss) -> training.Job:
+            return training.Job(
+                name=name, model=model, loss=loss, collate=collate, lengths=[len(ids) for ids in examples.ids],
+                settings=settings, identity=identity | {"stage": name}, work=work / name, progress=progress,
                 checkpoint_every=checkpoint_every,
-            )
-        )
-        if watched is not None:
-            share = training.accuracy(model, watched, collate.pad_id)
-            progress.say(f"distil: {share:.2%} of the validation split right")
+            )  # fmt: skip
+
+        if spec.layerwise_epochs:
+            alone = spec.model_copy(update={"epochs": spec.layerwise_epochs})
+            family = FAMILIES[student.model_type] if task.has_head else replace(FAMILIES[student.model_type], body="")
+            forced = _Loss(source, task, {"hidden": 1.0}, layers, spec.temperature, forced=family)
+            _once(job("layerwise", alone, forced))
+        training.train(job("distil", spec, _Loss(source, task, weights, layers, spec.temperature)))
+        if validation:
+            answering = callable_model(model, task)
+            value = training.evaluate(answering, task, validation, start, labels, lengths[-1])
+            if value is not None:
+                progress.say(f"distil: {task.metric} {value:.2%} on the validation split")
     for key, value in dropout.items():
         setattr(model.config, key, value)
     with new_folder(out) as folder:
@@ -134,39 +144,107 @@ def distill(
 
 
 class _Loss:
-    """The weighted losses of one batch; the teacher answers without gradients."""
+    """The weighted losses of one batch; the teacher answers without gradients.
 
-    def __init__(self, teacher: Any, weights: dict[str, float], layers: tuple[int, ...], temperature: float) -> None:
+    With `forced`, each layer of the student is given what the teacher's layer before its own put out, not what the
+    student's did: each learns its own part from the first step on (as the modules of BERT-of-Theseus do among the
+    teacher's, Xu et al. 2020, arXiv:2002.02925, and MobileBERT's in progressive transfer, arXiv:2004.02984).
+    """
+
+    def __init__(
+        self,
+        teacher: Any,
+        task: Task,
+        weights: dict[str, float],
+        layers: tuple[int, ...],
+        temperature: float,
+        forced: Family | None = None,
+    ) -> None:
         self._teacher = teacher
+        self._task = task
         self._weights = weights
         self._layers = layers
         self._temperature = temperature
         self._hidden = any(weights.get(name) for name in READ_HIDDEN)
+        self._forced = forced
 
     def __call__(self, model: Any, batch: Batch) -> Tensor:
         import torch
 
-        mask = batch["attention_mask"]
         with torch.no_grad():
-            teacher = self._outputs(self._teacher.to(mask.device), batch["teacher_ids"], mask)
-        student = self._outputs(model, batch["input_ids"], mask)
-        pair = Pair(student, teacher, mask, batch["labels"], self._layers, self._temperature)
-        return total(pair, self._weights)
+            teacher, above = self._answers(self._teacher.to(batch["input_ids"].device), batch, "teacher_ids")
+        with self._fed(model, above):
+            student, below = self._answers(model, batch, "input_ids")
+        return total(
+            Pair(
+                objective(self._task), student, teacher, batch["attention_mask"], batch["targets"], self._layers,
+                self._temperature, below, above,
+            ),
+            self._weights,
+        )  # fmt: skip
 
-    def _outputs(self, model: Any, ids: Tensor, mask: Tensor) -> Outputs:
-        found = model(input_ids=ids, attention_mask=mask, output_hidden_states=self._hidden)
-        return Outputs(found.logits, tuple(found.hidden_states) if self._hidden else ())
+    def _answers(self, model: Any, batch: Batch, ids: str) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
+        """A model's outputs by name, and its hidden states where a loss reads them."""
+        from edgebert.compress.heads import callable_model
+        from edgebert.compress.training import accepts_types
+
+        given = {"input_ids": batch[ids], "attention_mask": batch["attention_mask"]}
+        if "token_type_ids" in batch and accepts_types(model):
+            given["token_type_ids"] = batch["token_type_ids"]
+        found = callable_model(model, self._task)(**given, output_hidden_states=self._hidden)
+        return {n: found[n] for n in self._task.outputs}, tuple(found["hidden_states"]) if self._hidden else ()
+
+    @contextmanager
+    def _fed(self, model: Any, above: tuple[Tensor, ...]) -> Iterator[None]:
+        """Inside, the student's layers from the second on read the teacher's states, where that is wanted."""
+        handles = []
+        if self._forced is not None:
+            for number, before in enumerate(self._layers[:-1], 1):
+                layer = model.get_submodule(f"{self._forced.layer_prefix}{number}")
+                hook = _replacing(above[before + 1])
+                handles.append(layer.register_forward_pre_hook(hook, with_kwargs=True))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def _replacing(states: Tensor) -> Any:
+    """A hook that puts `states` in the place of a layer's hidden states."""
+
+    def hook(module: Any, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if given:
+            return (states, *given[1:]), named
+        return given, named | {next(iter(named)): states}
+
+    return hook
+
+
+def _once(job: Any) -> None:
+    """Run a training whose result is kept beside it: a later stage that is resumed starts from there."""
+    from safetensors.torch import load_file, save_file
+
+    from edgebert.compress import training
+
+    kept = job.work.parent / f"{job.name}-{training.fingerprint(job)[:16]}.safetensors"
+    if not kept.is_file():
+        training.train(job)
+        half = kept.with_suffix(".half")
+        save_file({name: weight.contiguous().clone() for name, weight in job.model.state_dict().items()}, half)
+        half.replace(kept)
+    job.model.load_state_dict(load_file(kept), strict=True)
 
 
 class _Collate:
     """Batches for both models: the same noised pieces, each in its own numbering."""
 
-    def __init__(self, examples: Examples, start: Path, teacher: Teacher, spec: DistillSpec) -> None:
+    def __init__(self, examples: Examples, start: Path, teacher: Teacher, spec: DistillSpec, task: Task) -> None:
         own = tokenizer_json(start)
         pieces = all_pieces(own)
         specials = special_tokens(start, own)
         special = {pieces[token] for token in specials.values()}
-        self._examples = examples
+        self._examples, self._task = examples, task
         self._to_teacher = id_map(pieces, all_pieces(tokenizer_json(teacher.path)))
         self.pad_id = pieces[specials["pad_token"]]
         self._noise = Noise(
@@ -181,21 +259,18 @@ class _Collate:
         import torch
 
         rows = [self._noise.apply(self._examples.ids[i], epoch, i) for epoch, i in pairs]
-        ids, mask = pad(rows, self.pad_id)
-        return {
-            "input_ids": ids,
-            "attention_mask": mask,
-            "teacher_ids": torch.from_numpy(self._to_teacher[ids.numpy()]),
-            "labels": torch.from_numpy(self._examples.labels[[i for _, i in pairs]]),
-        }
+        batch = batch_of(self._examples, rows, [i for _, i in pairs], self.pad_id, self._task)
+        return batch | {"teacher_ids": torch.from_numpy(self._to_teacher[batch["input_ids"].numpy()])}
 
 
-def _checked(losses: dict[str, float]) -> dict[str, float]:
-    """The weights that are not 0, for losses that exist."""
+def _checked(losses: dict[str, float], task: Task) -> dict[str, float]:
+    """The weights that are not 0, for losses that exist and that the task has."""
     unknown = sorted(set(losses) - set(LOSSES))
     if unknown:
         raise RecipeError(f"distill.losses: {unknown[0]!r} is no loss", f"known: {', '.join(LOSSES)}")
     weights = {name: weight for name, weight in losses.items() if weight}
+    if "label" in weights and objective(task).label is None:
+        raise RecipeError(f"distill.losses: {task.name} has no labels to learn from", "leave the loss label out")
     if not weights:
         raise RecipeError("distill.losses are all 0", "give one of them a weight: losses: {logits: 1, hidden: 1}")
     return weights

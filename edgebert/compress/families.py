@@ -26,19 +26,24 @@ class Family:
     ffn_out: str | None = "output.dense"
 
     @property
+    def prefix(self) -> str:
+        """What the names of the body's weights begin with: nothing where there is no head around it."""
+        return f"{self.body}." if self.body else ""
+
+    @property
     def layer_prefix(self) -> str:
         """What the names of the layers' weights begin with, layer number excluded."""
-        return f"{self.body}.{self.layers}."
+        return f"{self.prefix}{self.layers}."
 
     @property
     def word_embeddings(self) -> str:
         """The name of the word-piece embeddings, float [vocabulary, width]."""
-        return f"{self.body}.embeddings.word_embeddings.weight"
+        return f"{self.prefix}embeddings.word_embeddings.weight"
 
     @property
     def position_embeddings(self) -> str:
         """The name of the position embeddings, float [positions, width]."""
-        return f"{self.body}.embeddings.position_embeddings.weight"
+        return f"{self.prefix}embeddings.position_embeddings.weight"
 
 
 FAMILIES = {

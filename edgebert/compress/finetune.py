@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgebert.compress.batches import Examples, digest, encode, pad
+from edgebert import tasks
+from edgebert.compress.batches import Examples, batch_of, digest, encode
 from edgebert.compress.checkpoints import CHECKPOINT_EVERY
 from edgebert.compress.folder import (
+    SINGLE_LABEL,
     copy_licence,
     hugging_face,
     load_model,
@@ -22,9 +24,12 @@ from edgebert.compress.folder import (
     special_tokens,
     tokenizer_json,
 )
+from edgebert.compress.losses import Pair, total
 from edgebert.compress.noise import Noise
+from edgebert.compress.objectives import objective
 from edgebert.compress.vocabulary import SPECIAL_ROLES, all_pieces, clean, specials_of, write_tokenizer
-from edgebert.errors import DataError
+from edgebert.errors import DataError, RecipeError
+from edgebert.tasks import Task, texts_of
 from edgebert.teacher import Teacher, check_body, inspect, resolve
 
 if TYPE_CHECKING:
@@ -42,7 +47,7 @@ NOISE = 0.1
 def fine_tune(
     spec: FineTuneSpec,
     *,
-    task: str,
+    task: Task = SINGLE_LABEL,
     labels: Sequence[str],
     train: Sequence[Record],
     validation: Sequence[Record],
@@ -50,17 +55,17 @@ def fine_tune(
     out: Path,
     work: Path,
     progress: Progress,
-    base: Path,
+    base: Path = Path(),
     threads: int | None = None,
     checkpoint_every: float = CHECKPOINT_EVERY,
 ) -> Teacher:
-    """Train a classifier with cross-entropy; `out` appears complete or not at all.
+    """Train a model on the labels of the data; `out` appears complete or not at all.
 
     Bit for bit repeatable, and resumable from `work`, as distillation is.
 
     Args:
         spec: the teacher section of the recipe.
-        task: the task's name.
+        task: what the model is to do.
         labels: the labels in their order.
         train: the examples to learn from; with `spec.scratch` the tokenizer too.
         validation: examples to report the accuracy on, at the end.
@@ -79,41 +84,43 @@ def fine_tune(
     hugging_face()
     from edgebert.compress import training
 
+    if objective(task).label is None:
+        raise RecipeError(f"a teacher for {task.name} cannot be fine-tuned here", "give a trained one: teacher: FOLDER")
     work.mkdir(parents=True, exist_ok=True)
     with training.repeatable(threads):
         if spec.scratch is not None:
-            start = _from_scratch(spec.scratch, train, labels, lengths[-1], spec.seed)
+            start = _from_scratch(spec.scratch, task, train, labels, lengths[-1], spec.seed)
         else:
-            start = _from_body(resolve(spec.base or "", base), labels, lengths[-1], spec.seed)
+            start = _from_body(resolve(spec.base or "", base), task, labels, lengths[-1], spec.seed)
         with new_folder(work / "start") as folder:
             write_tokenizer(folder, start.tokenizer, start.specials, lengths[-1])
         examples = encode(train, work / "start", task, labels, lengths[-1])
-        watched = encode(validation, work / "start", task, labels, lengths[-1]) if validation else None
-        collate = _Collate(examples, start, spec.seed)
+        collate = _Collate(examples, start, spec.seed, task)
         training.train(
             training.Job(
                 name="fine-tune",
                 model=start.model,
-                loss=_loss,
+                loss=_Loss(task),
                 collate=collate,
                 lengths=[len(ids) for ids in examples.ids],
                 settings=spec,
-                identity=start.identity | {"examples": digest(examples), "labels": list(labels)},
+                identity=start.identity
+                | {"examples": digest(examples), "labels": list(labels), "task": tasks.settings_of(task)},
                 work=work,
                 progress=progress,
                 checkpoint_every=checkpoint_every,
             )
         )
-        if watched is not None:
-            share = training.accuracy(start.model, watched, collate.pad_id)
-            progress.say(f"fine-tune: {share:.2%} of the validation split right")
+        if validation:
+            value = training.evaluate(start.model, task, validation, work / "start", labels, lengths[-1])
+            progress.say(f"fine-tune: {task.metric} {value:.2%} on the validation split")
     with new_folder(out) as folder:
         save_model(start.model, folder)
         write_tokenizer(folder, start.tokenizer, start.specials, start.positions)
         if start.licence_from is not None:
             copy_licence(start.licence_from, folder)
     shutil.rmtree(work, ignore_errors=True)
-    return inspect(out, name=out.name, labels=labels)
+    return inspect(out, name=out.name, task=task, labels=labels)
 
 
 def train_wordpiece(texts: Iterable[str], size: int) -> dict[str, Any]:
@@ -171,12 +178,14 @@ class _Start:
 
 
 def _from_scratch(
-    shape: ScratchSpec, train: Sequence[Record], labels: Sequence[str], max_length: int, seed: int
+    shape: ScratchSpec, task: Task, train: Sequence[Record], labels: Sequence[str], max_length: int, seed: int
 ) -> _Start:
     import torch
 
+    from edgebert.compress.heads import head_settings
+
     transformers = hugging_face()
-    tokenizer = train_wordpiece((record["text"] for record in train), shape.vocabulary)
+    tokenizer = train_wordpiece((text for record in train for text in texts_of(record)), shape.vocabulary)
     pieces = all_pieces(tokenizer)
     config = transformers.BertConfig(
         vocab_size=len(pieces),
@@ -186,16 +195,15 @@ def _from_scratch(
         intermediate_size=shape.intermediate_size,
         max_position_embeddings=max_length,
         pad_token_id=pieces["[PAD]"],
-        id2label=dict(enumerate(labels)),
-        label2id={label: index for index, label in enumerate(labels)},
+        **head_settings(task, labels),
     )
     torch.manual_seed(seed)
-    model = transformers.BertForSequenceClassification(config)
+    model = getattr(transformers, task.head.replace("AutoModel", "Bert"))(config)
     identity = {"scratch": config.to_dict() | {"dtype": "float32"}, "pieces": pieces}
     return _Start(model, tokenizer, specials_of(tokenizer), max_length, json.loads(json.dumps(identity, default=str)))
 
 
-def _from_body(path: Path, labels: Sequence[str], max_length: int, seed: int) -> _Start:
+def _from_body(path: Path, task: Task, labels: Sequence[str], max_length: int, seed: int) -> _Start:
     import torch
 
     body = check_body(path, path.name)
@@ -205,7 +213,7 @@ def _from_body(path: Path, labels: Sequence[str], max_length: int, seed: int) ->
             f"make the largest length {body.positions} or less",
         )
     torch.manual_seed(seed)  # the new head's weights
-    model = load_model(path, labels=labels, body_only=True)
+    model = load_model(path, task, labels=labels, body_only=True)
     tokenizer = clean(tokenizer_json(path))
     return _Start(model, tokenizer, special_tokens(path, tokenizer), body.positions, {"base": body.content_hash}, path)
 
@@ -213,11 +221,11 @@ def _from_body(path: Path, labels: Sequence[str], max_length: int, seed: int) ->
 class _Collate:
     """Batches of noised word pieces with their labels."""
 
-    def __init__(self, examples: Examples, start: _Start, seed: int) -> None:
+    def __init__(self, examples: Examples, start: _Start, seed: int, task: Task) -> None:
         pieces = all_pieces(start.tokenizer)
         special = {pieces[start.specials[role]] for role in SPECIAL_ROLES if role in start.specials}
         self.pad_id = pieces[start.specials["pad_token"]]
-        self._examples = examples
+        self._examples, self._task = examples, task
         self._noise = Noise(
             rate=NOISE,
             seed=seed,
@@ -227,16 +235,24 @@ class _Collate:
         )
 
     def __call__(self, pairs: Sequence[tuple[int, int]]) -> Batch:
-        import torch
-
-        ids, mask = pad([self._noise.apply(self._examples.ids[i], epoch, i) for epoch, i in pairs], self.pad_id)
-        labels = torch.from_numpy(self._examples.labels[[i for _, i in pairs]])
-        return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+        rows = [self._noise.apply(self._examples.ids[i], epoch, i) for epoch, i in pairs]
+        return batch_of(self._examples, rows, [i for _, i in pairs], self.pad_id, self._task)
 
 
-def _loss(model: Callable[..., Any], batch: Batch) -> Tensor:
-    """Cross-entropy of one batch, a scalar."""
-    from torch.nn import functional
+class _Loss:
+    """The label loss of the task, a scalar."""
 
-    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-    return functional.cross_entropy(logits, batch["labels"])
+    def __init__(self, task: Task) -> None:
+        self._task = task
+
+    def __call__(self, model: Any, batch: Batch) -> Tensor:
+        from edgebert.compress.training import accepts_types
+
+        given = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        if "token_type_ids" in batch and accepts_types(model):
+            given["token_type_ids"] = batch["token_type_ids"]
+        found = model(**given)
+        outputs = {name: found[name] for name in self._task.outputs}
+        return total(
+            Pair(objective(self._task), outputs, {}, batch["attention_mask"], batch["targets"], (), 1.0), {"label": 1.0}
+        )

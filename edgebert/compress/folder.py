@@ -20,6 +20,11 @@ from typing import Any
 from edgebert.artifact import replace_folder
 from edgebert.compress.vocabulary import specials_of
 from edgebert.errors import DataError, require
+from edgebert.tasks import Task
+from edgebert.tasks.text_classification import TextClassification
+
+#: What a model is for when nobody says.
+SINGLE_LABEL = TextClassification()
 
 _FLOATS = {"F32", "F16", "BF16"}
 
@@ -48,33 +53,26 @@ def quiet() -> Iterator[None]:
         library.set_verbosity(verbosity)
 
 
-def load_model(path: Path, *, labels: Sequence[str] | None = None, body_only: bool = False) -> Any:
-    """The transformers model of a folder with its classification head: FP32, on the CPU, in eval mode.
+def load_model(
+    path: Path, task: Task = SINGLE_LABEL, *, labels: Sequence[str] | None = None, body_only: bool = False
+) -> Any:
+    """The transformers model of a folder with the task's head: FP32, on the CPU, in eval mode.
 
     Args:
         path: a Hugging Face folder.
+        task: whose head it has, or with `body_only` is to have.
         labels: names for the outputs; default: the folder's own. With `body_only`, the new head's.
         body_only: the folder need not have a head that fits: a new one is drawn from torch's generator.
 
     Raises:
         DataError: weights are missing.
     """
-    transformers = hugging_face()
-    import torch
+    hugging_face()
+    from edgebert.compress.heads import head_settings, load_pretrained
 
-    named: dict[str, Any] = {}
-    if labels is not None:
-        named = {"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}}
     with quiet():
-        model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
-            path,
-            dtype=torch.float32,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            ignore_mismatched_sizes=body_only,
-            output_loading_info=True,
-            **named,
+        model, info = load_pretrained(
+            path, task, ignore_mismatched_sizes=body_only, output_loading_info=True, **head_settings(task, labels)
         )
     missing = [key for key in info["missing_keys"] if not (body_only and _in_head(key))]
     if missing:
@@ -112,7 +110,7 @@ def special_tokens(path: Path, tokenizer: dict[str, Any]) -> dict[str, str]:
 
 
 def _in_head(key: str) -> bool:
-    return key.startswith(("classifier.", "pre_classifier.")) or ".pooler." in key
+    return key.startswith(("classifier.", "pre_classifier.", "qa_outputs.")) or ".pooler." in key
 
 
 def read_shapes(path: Path, name: str, *, finite: bool = False) -> dict[str, tuple[int, ...]]:

@@ -10,47 +10,35 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgebert.compress.objectives import Objective
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Outputs:
-    """What a model computed for one batch of B texts padded to T tokens.
-
-    `logits` is float32 [B, C]; `hidden` holds the embeddings' output and then each layer's, float32 [B, T, H].
-    """
-
-    logits: Tensor
-    hidden: tuple[Tensor, ...] = ()
-
-
-@dataclass(frozen=True)
 class Pair:
-    """One batch seen by both models.
+    """One batch of B windows, padded to T tokens, seen by both models.
 
-    `mask` is int64 [B, T] (1 at real tokens), `labels` int64 [B]; `layer_map[i]` is the teacher's layer (from 0) that
-    the student's layer `i` came from.
+    `student` and `teacher` are the task's outputs by name; the `_hidden` ones the embeddings' output and then each
+    layer's, float32 [B, T, H]. `mask` is int64 [B, T] (1 at real tokens), `targets` as the task's objective makes
+    them; `layer_map[i]` is the teacher's layer (from 0) that the student's layer `i` came from.
     """
 
-    student: Outputs
-    teacher: Outputs
+    objective: Objective
+    student: Mapping[str, Tensor]
+    teacher: Mapping[str, Tensor]
     mask: Tensor
-    labels: Tensor
+    targets: Tensor
     layer_map: tuple[int, ...]
     temperature: float
+    student_hidden: tuple[Tensor, ...] = ()
+    teacher_hidden: tuple[Tensor, ...] = ()
 
 
 def logits_loss(pair: Pair) -> Tensor:
-    """KL divergence from teacher to student at a temperature T, times T squared.
-
-    Hinton et al. 2015, "Distilling the knowledge in a neural network", arXiv:1503.02531.
-    """
-    from torch.nn import functional
-
-    student = functional.log_softmax(pair.student.logits / pair.temperature, dim=-1)
-    teacher = functional.log_softmax(pair.teacher.logits / pair.temperature, dim=-1)
-    return functional.kl_div(student, teacher, reduction="batchmean", log_target=True) * pair.temperature**2
+    """The task's distance between the answers of student and teacher (`objectives`)."""
+    return pair.objective.imitate(pair)
 
 
 def hidden_loss(pair: Pair) -> Tensor:
@@ -61,19 +49,18 @@ def hidden_loss(pair: Pair) -> Tensor:
     """
     import torch
 
-    weight = pair.mask.unsqueeze(-1).to(pair.student.logits.dtype)
+    weight = pair.mask.unsqueeze(-1).to(pair.student_hidden[0].dtype)
     # Two operations over all layers at once: on short texts the calls cost more than the arithmetic.
-    student = torch.stack(pair.student.hidden[1:])
-    teacher = torch.stack([pair.teacher.hidden[layer + 1] for layer in pair.layer_map])
+    student = torch.stack(pair.student_hidden[1:])
+    teacher = torch.stack([pair.teacher_hidden[layer + 1] for layer in pair.layer_map])
     squared = ((student - teacher) * weight).square().sum()
     return squared / (weight.sum() * student.shape[-1] * student.shape[0])
 
 
 def label_loss(pair: Pair) -> Tensor:
-    """Cross-entropy with the labels of the data."""
-    from torch.nn import functional
-
-    return functional.cross_entropy(pair.student.logits, pair.labels)
+    """The task's distance from the right answers of the data (`objectives`)."""
+    assert pair.objective.label is not None, "refused before the training"
+    return pair.objective.label(pair)
 
 
 Loss = Callable[[Pair], "Tensor"]

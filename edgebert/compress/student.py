@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgebert.artifact import content_hash
 from edgebert.compress.families import FAMILIES, Family, spread
 from edgebert.compress.folder import (
+    SINGLE_LABEL,
     copy_licence,
     load_model,
     new_folder,
@@ -22,6 +23,7 @@ from edgebert.compress.folder import (
 from edgebert.compress.vocabulary import clean, prune, write_tokenizer
 from edgebert.compress.width import measure, narrow
 from edgebert.errors import DataError, RecipeError
+from edgebert.tasks import Task
 from edgebert.tokenization import load_tokenizer
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ def build_student(
     teacher: Teacher,
     spec: StudentSpec,
     *,
+    task: Task = SINGLE_LABEL,
     texts: Iterable[str],
     max_length: int,
     out: Path,
@@ -74,6 +77,7 @@ def build_student(
     Args:
         teacher: as `inspect` found it.
         spec: the layers to take and whether to prune the vocabulary.
+        task: whose head the teacher has.
         texts: the task's text, which pruning must not change the tokens of.
         max_length: the longest input in tokens, special ones included.
         out: the student's folder.
@@ -95,7 +99,7 @@ def build_student(
     if spec.vocabulary == "prune":
         pruned = prune(tokenizer, texts, name=teacher.name)
         tokenizer, kept = pruned.tokenizer, pruned.kept
-    model = _take(teacher, layer_map, kept, max_length, texts, intermediate_size)
+    model = _take(teacher, task, layer_map, kept, max_length, texts, intermediate_size)
     with new_folder(out) as folder:
         save_model(model, folder)
         write_tokenizer(folder, tokenizer, special_tokens(teacher.path, tokenizer), max_length)
@@ -117,7 +121,8 @@ def load_student(path: Path) -> Student:
         with safe_open(path / "model.safetensors", "np") as weights:
             shapes = [weights.get_slice(name).get_shape() for name in weights.keys()]  # noqa: SIM118 (no mapping)
         family = FAMILIES[config["model_type"]]
-        labels = tuple(config["id2label"][str(i)] for i in range(len(config["id2label"])))
+        names = config.get("id2label", {})
+        labels = tuple(names[str(i)] for i in range(len(names)))
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{path} is no student of edgebert ({error})", "build it again") from error
     return Student(
@@ -159,6 +164,7 @@ def choose_layers(teacher: Teacher, spec: StudentSpec) -> tuple[int, ...]:
 
 def _take(
     teacher: Teacher,
+    task: Task,
     layer_map: Sequence[int],
     kept: NDArray[Any] | None,
     max_length: int,
@@ -166,10 +172,12 @@ def _take(
     intermediate_size: int | None,
 ) -> Any:
     """The student's model, FP32: the teacher's class with some of its weights."""
-    source = load_model(teacher.path, labels=teacher.labels)
+    source = load_model(teacher.path, task, labels=teacher.labels or None)
     import torch
 
     family = FAMILIES[teacher.model_type]
+    if not task.has_head:
+        family = replace(family, body="")
     weights = select_weights(source.state_dict(), family, layer_map)
     if intermediate_size is not None:
         rows = [item.ids for item in load_tokenizer(teacher.path, max_length).encode_batch(texts)]
@@ -189,9 +197,14 @@ def _take(
     config.architectures = [type(source).__name__]
     config.dtype = torch.float32
     setattr(config, LINEAGE, {"layer_map": list(layer_map), "teacher": teacher.content_hash})
-    student = type(source)(config)
+    student = type(source)(config, **({"add_pooling_layer": False} if _unpooled(source) else {}))
     student.load_state_dict(weights, strict=True)
     return student
+
+
+def _unpooled(model: Any) -> bool:
+    """Whether it is a bare BERT without its pooling layer, which its class would make anew."""
+    return "pooler" in vars(model).get("_modules", {}) and model.pooler is None
 
 
 def select_weights(weights: Mapping[str, Any], family: Family, layer_map: Sequence[int]) -> dict[str, Any]:

@@ -29,14 +29,17 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from edgebert.compress.batches import Examples, pad, plan
+from edgebert import metrics
+from edgebert.compress.batches import pad, plan
 from edgebert.compress.checkpoints import CHECKPOINT_EVERY, seal, usable_checkpoint
 from edgebert.compress.folder import quiet
 from edgebert.compress.noise import mix
 from edgebert.errors import TrainingError
 from edgebert.progress import Progress
+from edgebert.tasks import Answered, Record, Task
+from edgebert.tokenization import load_tokenizer
 
-_FINGERPRINT_VERSION = 1
+_FINGERPRINT_VERSION = 2
 
 Batch = dict[str, Tensor]
 
@@ -138,17 +141,47 @@ def train(job: Job) -> None:
     job.model.to("cpu").eval()
 
 
-def accuracy(model: Any, examples: Examples, pad_id: int, batch_size: int = 64) -> float:
-    """The share of examples whose largest logit is their label, 0 to 1."""
-    order = sorted(range(len(examples)), key=lambda i: len(examples.ids[i]))
-    right = 0
+def evaluate(
+    model: Any, task: Task, records: Sequence[Record], folder: Path, labels: Sequence[str], max_length: int
+) -> float | None:
+    """The task's metric on some records, answered in torch; None where it takes a teacher to compare with.
+
+    Args:
+        model: as `heads.callable_model` gives it.
+        task: without tuned thresholds.
+        records: with their targets.
+        folder: whose tokenizer.json is used.
+        labels: in the model's order.
+        max_length: of a window.
+    """
+    tokenizer = load_tokenizer(folder, None if task.windowed else max_length)
+    windows = [task.encode(tokenizer, record, max_length) for record in records]
+    every = [window for record in windows for window in record]
+    order = sorted(range(len(every)), key=lambda i: len(every[i].input_ids))
+    found: list[Any] = [None] * len(every)
     with torch.inference_mode():
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            ids, mask = pad([examples.ids[i] for i in rows], pad_id)
-            answers = model(input_ids=ids, attention_mask=mask).logits.argmax(dim=-1).numpy()
-            right += int((answers == examples.labels[rows]).sum())
-    return right / len(examples)
+        for start in range(0, len(order), 32):
+            rows = order[start : start + 32]
+            ids, mask = pad([every[i].input_ids for i in rows], 0)
+            given = {"input_ids": ids, "attention_mask": mask}
+            if task.segments and accepts_types(model):
+                given["token_type_ids"] = pad([every[i].token_type_ids for i in rows], 0)[0]
+            outputs = model(**given)
+            for row, i in enumerate(rows):
+                used = len(every[i].input_ids)
+                found[i] = {n: outputs[n][row, :used].numpy() if task.per_token else outputs[n][row].numpy()
+                            for n in task.outputs}  # fmt: skip
+    answers = iter(found)
+    answered = [
+        Answered(record, made, [next(answers) for _ in made]) for record, made in zip(records, windows, strict=True)
+    ]
+    scored = task.score(answered, labels)
+    return None if scored.units is None else metrics.value(scored.metric, scored.units)
+
+
+def accepts_types(model: Any) -> bool:
+    """Whether a model tells segments apart: DistilBERT does not."""
+    return int(getattr(model.config, "type_vocab_size", 0) or 0) > 1
 
 
 def fingerprint(job: Job) -> str:

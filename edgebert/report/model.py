@@ -73,6 +73,9 @@ class Result:
     reasons: Annotated[tuple[str, ...], "one sentence for each gate that is not passed"] = ()
     samples_ms: Annotated[tuple[tuple[float, ...], ...], "raw latency samples, one list for each launch"] = ()
     valid: Annotated[bool, "false when the machine drifted or was throttled: its times do not count"] = True
+    figures: Annotated[Mapping[str, float], "other figures of the test set: ece, exact_match …"] = field(
+        default_factory=dict, metadata={"optional": True}
+    )
 
     def to_json(self) -> dict[str, Any]:
         """As `json.dumps` takes it."""
