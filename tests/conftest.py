@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_tasks import LABELS, SINGLE, TAGS
 
 from edgebert.artifact import Artifact
 from edgebert.compress.finetune import train_wordpiece
 from edgebert.compress.vocabulary import all_pieces, specials_of, write_tokenizer
 from edgebert.exporting import export_artifact
+from edgebert.tasks import Task
 from edgebert.teacher import Teacher, inspect
 
 ROOT = Path(__file__).parents[1]
-LABELS = ("lights", "music", "weather")
 WORDS = {
     "lights": ("lamp", "light", "lights", "bulb", "lantern"),
     "music": ("song", "music", "track", "album", "melody"),
@@ -45,11 +46,13 @@ def records() -> list[dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def make_teacher(tmp_path_factory: pytest.TempPathFactory, records: list[dict[str, str]]) -> Callable[..., Teacher]:
-    """Builds a teacher of random weights: `make_teacher(model_type, layers=4)`."""
+    """Builds a teacher of random weights: `make_teacher(model_type, layers=4, task=Task)`."""
 
-    def make(model_type: str = "bert", layers: int = 4, **settings: Any) -> Teacher:
+    def make(model_type: str = "bert", layers: int = 4, task: Task = SINGLE, **settings: Any) -> Teacher:
         import torch
         import transformers
+
+        from edgebert.compress.heads import head_settings
 
         tokenizer = train_wordpiece([*(r["text"] for r in records), "zebra quartz jumping über fjord 0123456789"], 180)
         shape = {
@@ -67,19 +70,18 @@ def make_teacher(tmp_path_factory: pytest.TempPathFactory, records: list[dict[st
         config = transformers.AutoConfig.for_model(
             model_type,
             vocab_size=len(all_pieces(tokenizer)) + 4,  # rounded up, as real ones often are
-            id2label=dict(enumerate(LABELS)),
-            label2id={label: i for i, label in enumerate(LABELS)},
+            **head_settings(task, TAGS if task.per_token else LABELS),
             **{"max_position_embeddings": 64} | shape | heads | settings,
         )
         torch.manual_seed(7)
-        model = transformers.AutoModelForSequenceClassification.from_config(config)
+        model = getattr(transformers, task.head).from_config(config)
         folder: Path = tmp_path_factory.mktemp(model_type)
         model.save_pretrained(folder)
         untidy = tokenizer | {
             "truncation": {"direction": "Right", "max_length": 5, "strategy": "LongestFirst", "stride": 0}
         }
         write_tokenizer(folder, untidy, specials_of(tokenizer), 64)
-        return inspect(folder, name="tiny")
+        return inspect(folder, name="tiny", task=task)
 
     return make
 

@@ -278,6 +278,8 @@ def _checked(losses: dict[str, float], task: Task) -> dict[str, float]:
 
 def _rebuilt(model: Any) -> Any:
     """The same weights in a model made from its configuration as it is now."""
-    fresh = type(model)(model.config)
+    from edgebert.compress.heads import same_class
+
+    fresh = same_class(model, model.config)
     fresh.load_state_dict(model.state_dict(), strict=True)
     return fresh

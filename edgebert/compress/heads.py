@@ -36,6 +36,12 @@ def load_pretrained(path: Path, task: Task, **settings: Any) -> Any:
     )
 
 
+def same_class(model: Any, config: Any) -> Any:
+    """A new model of a model's class, with another configuration: a bare BERT without a pooling layer stays so."""
+    bare = not hasattr(model, "classifier") and getattr(model, "pooler", model) is None
+    return type(model)(config, **({"add_pooling_layer": False} if bare else {}))
+
+
 def head_settings(task: Task, labels: Sequence[str] | None) -> dict[str, Any]:
     """What a configuration says of a head: its outputs' names, and the kind of problem."""
     problem = getattr(task, "problem", None)

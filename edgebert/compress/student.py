@@ -172,6 +172,8 @@ def _take(
     intermediate_size: int | None,
 ) -> Any:
     """The student's model, FP32: the teacher's class with some of its weights."""
+    from edgebert.compress.heads import same_class
+
     source = load_model(teacher.path, task, labels=teacher.labels or None)
     import torch
 
@@ -197,14 +199,9 @@ def _take(
     config.architectures = [type(source).__name__]
     config.dtype = torch.float32
     setattr(config, LINEAGE, {"layer_map": list(layer_map), "teacher": teacher.content_hash})
-    student = type(source)(config, **({"add_pooling_layer": False} if _unpooled(source) else {}))
+    student = same_class(source, config)
     student.load_state_dict(weights, strict=True)
     return student
-
-
-def _unpooled(model: Any) -> bool:
-    """Whether it is a bare BERT without its pooling layer, which its class would make anew."""
-    return "pooler" in vars(model).get("_modules", {}) and model.pooler is None
 
 
 def select_weights(weights: Mapping[str, Any], family: Family, layer_map: Sequence[int]) -> dict[str, Any]:

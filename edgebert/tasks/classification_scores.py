@@ -58,6 +58,8 @@ def single_label(
 
 def calibration_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:
     """Expected calibration error over 15 bins of equal width (Guo et al. 2017)."""
+    if not np.isfinite(confidence).all():
+        return float("nan")
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     sums = np.bincount(bins, weights=confidence - correct, minlength=BINS)
     return float(np.abs(sums).sum() / len(confidence))

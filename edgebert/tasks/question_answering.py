@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Best:
-    """The best span of all windows, and what a threshold needs to know: `margin` is no-answer minus best span."""
+    """The best span of all windows; `margin` is the score of no answer minus the span's, `none` its probability."""
 
     start: int
     end: int
     score: float
+    none: float
     margin: float
 
 
@@ -81,7 +82,7 @@ class QuestionAnswering:
         """The best span's text, with its probability among all spans of all windows."""
         best, truncated = self._best(windows, outputs), any(window.truncated for window in windows)
         if best is None or (self.no_answer and best.margin > self.no_answer_threshold):
-            return TextAnswer("", None, None, 1.0 if best is None else 1.0 - best.score, truncated)
+            return TextAnswer("", None, None, 1.0 if best is None else best.none, truncated)
         text = record["context"]
         end = whole(text, best.end)
         return TextAnswer(text[best.start : end], best.start, end, best.score, truncated)
@@ -151,8 +152,9 @@ class QuestionAnswering:
         top, begin, stop = max(places, key=lambda place: place[0])
         every = np.concatenate(scores + ([np.array([null])] if self.no_answer else []))
         peak = every.max()
-        share = np.exp(top - peak) / np.exp(every - peak).sum()
-        return _Best(begin, stop, float(share), null - top)
+        total = np.exp(every - peak).sum()
+        share, none = (float(np.exp(score - peak) / total) for score in (top, null))
+        return _Best(begin, stop, share, none if self.no_answer else 0.0, null - top)
 
 
 def _best_threshold(margins: NDArray[np.float64], gains: NDArray[np.float64]) -> float:

@@ -85,9 +85,10 @@ def windows(
 
 def _cuts(words: Sequence[int], room: int, shared: int) -> list[tuple[int, int]]:
     """Where windows begin and end, in pieces: between words, unless one word alone is longer than a window."""
-    found, start = [], 0
+    found, start, end = [], 0, 0
     while True:
-        end = _between_words(words, min(start + room, len(words)), start)
+        # Each window ends behind the one before it, or a long word would make windows that add nothing.
+        end = _between_words(words, min(start + room, len(words)), max(start, end))
         found.append((start, end))
         if end == len(words):
             return found
@@ -128,12 +129,13 @@ def _body(window: Encoded) -> tuple[int, int]:
 def _overlap(left: Encoded, left_body: tuple[int, int], right: Encoded, right_body: tuple[int, int]) -> int:
     """How many tokens the end of one window and the beginning of the next have in common."""
     first = right.offsets[right_body[0]]
-    count = 0
-    for index in range(left_body[1] - 1, left_body[0] - 1, -1):
-        if left.offsets[index] < first:
-            break
-        count += 1
-    return count
+    tail = [index for index in range(*left_body) if left.offsets[index] >= first]
+    # Pieces of one character have the same offsets: the ids tell where the next window begins among them.
+    for count in range(len(tail), 0, -1):
+        end, begin = left_body[1], right_body[0]
+        if left.input_ids[end - count : end] == right.input_ids[begin : begin + count]:
+            return count
+    return 0
 
 
 def whole(text: str, end: int) -> int:

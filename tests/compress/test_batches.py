@@ -7,6 +7,7 @@ import pytest
 
 from edgebert.compress.batches import encode, pad, plan
 from edgebert.errors import DataError
+from edgebert.tasks.text_classification import TextClassification
 from edgebert.teacher import Teacher
 
 LENGTHS = np.random.default_rng(0).integers(3, 60, 1003).tolist()
@@ -41,7 +42,7 @@ def test_pad() -> None:
 
 def test_encode_cuts_at_the_length_asked_for(teacher: Teacher) -> None:
     records = [{"text": "please lamp " * 30, "label": "music"}]
-    examples = encode(records, teacher.path, "text-classification", teacher.labels, 20)
+    examples = encode(records, teacher.path, TextClassification(), teacher.labels, 20)
     assert len(examples.ids[0]) == 20
     assert examples.labels.tolist() == [1]
 
@@ -52,4 +53,4 @@ def test_encode_cuts_at_the_length_asked_for(teacher: Teacher) -> None:
 )
 def test_unusable_records(teacher: Teacher, rows: list[dict[str, str]], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        encode(rows, teacher.path, "text-classification", teacher.labels, 20)
+        encode(rows, teacher.path, TextClassification(), teacher.labels, 20)

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import torch
 
-from edgebert.compress.finetune import train_wordpiece
+from edgebert.compress.finetune import fine_tune, train_wordpiece
 from edgebert.errors import DataError
 from edgebert.progress import SILENT
 from edgebert.recipe import FineTuneSpec
-from edgebert.teacher import Teacher, fine_tune
+from edgebert.tasks.text_classification import TextClassification
+from edgebert.teacher import Teacher
 from edgebert.tokenization import load_tokenizer
 
 Records = list[dict[str, str]]
@@ -42,7 +43,7 @@ def tune(spec: dict[str, Any], records: Records, out: Path, **more: Any) -> Teac
     arguments: dict[str, Any] = {"progress": SILENT, "labels": LABELS} | more
     return fine_tune(
         FineTuneSpec(**{"batch_size": 16, "lr": 2e-3} | spec),
-        task="text-classification", train=records, validation=records, lengths=(8, 24), out=out,
+        task=TextClassification(), train=records, validation=records, lengths=(8, 24), out=out,
         work=out.with_name(f"{out.name}-work"), threads=1, **arguments,
     )  # fmt: skip
 

@@ -29,16 +29,19 @@ def test_every_length_is_calibrated_even_those_that_no_text_has() -> None:
         assert inputs["input_ids"].dtype == np.int64
 
 
-def test_texts_longer_than_the_longest_length_are_cut_to_it() -> None:
-    data = calibration.batches(texts([40]), ("input_ids",), (8, 16), per_length=1)
-    assert data[-1]["input_ids"].shape == (1, 16)
+def test_a_length_without_texts_gets_a_joined_one() -> None:
+    data = calibration.batches(texts([40]), ("input_ids",), (8, 64), per_length=1)
+    assert [inputs["input_ids"].shape for inputs in data] == [(1, 8), (1, 64)]
 
 
 def test_golden_texts_span_the_lengths() -> None:
-    items = texts([9, 3, 30, 12, 5, 22, 17, 4])
-    chosen = [len(items[index].input_ids) for index in calibration.spread_by_length(items, 4)]
+    items = [[window] for window in texts([9, 3, 30, 12, 5, 22, 17, 4])]
+    chosen = [len(items[index][0].input_ids) for index in calibration.spread_by_length(items, 4)]
     assert chosen[0] == 3 and chosen[-1] == 30 and chosen == sorted(chosen) and len(chosen) == 4
     assert len(calibration.spread_by_length(items, 100)) == len(items)
+    long = [*items, texts([16] * 4)]
+    assert len(items) not in calibration.spread_by_length(long, 100)  # four windows make too large a golden answer
+    assert calibration.spread_by_length([texts([16] * 4)], 3) == [0, 0, 0][:1]
 
 
 def test_unreadable_records_are_told(tmp_path: Path) -> None:

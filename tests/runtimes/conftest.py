@@ -9,45 +9,59 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_tasks import SINGLE, records_for
 
-from edgebert import exporting
+from edgebert import exporting, tasks
 from edgebert.artifact import Artifact
+from edgebert.tasks import Task
 from edgebert.teacher import Teacher
 
 LENGTHS = (8, 16)
-Exported = Callable[[str, str], Artifact]
+Exported = Callable[..., Artifact]
 
 
 @pytest.fixture(scope="session")
-def calibration(tmp_path_factory: pytest.TempPathFactory, records: list[dict[str, str]]) -> Path:
-    path = tmp_path_factory.mktemp("calibration") / "records.jsonl"
-    path.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
-    return path
+def calibration(tmp_path_factory: pytest.TempPathFactory, records: list[dict[str, str]]) -> Callable[[Task], Path]:
+    """`calibration(task)`: a file of its records."""
+    folder = tmp_path_factory.mktemp("calibration")
+
+    def write(task: Task = SINGLE) -> Path:
+        path = folder / f"{task.name}-{getattr(task, 'problem', '')}-{task.segments}.jsonl"
+        path.write_text("".join(json.dumps(record) + "\n" for record in records_for(task, records)), "utf-8")
+        return path
+
+    return write
 
 
 @pytest.fixture(scope="session")
-def tiny(make_teacher: Callable[..., Teacher]) -> Callable[[str], Path]:
-    """`tiny("bert")`: a folder of a model with two layers and random weights large enough to differ by text."""
-    made: dict[str, Path] = {}
+def tiny(make_teacher: Callable[..., Teacher]) -> Callable[..., Path]:
+    """`tiny("bert", task)`: a folder of a model with two layers and random weights large enough to differ by text."""
+    made: dict[tuple[str, Task], Path] = {}
 
-    def make(family: str) -> Path:
-        if family not in made:
-            made[family] = make_teacher(family, layers=2, initializer_range=0.3).path
-        return made[family]
+    def make(family: str, task: Task = SINGLE) -> Path:
+        if (family, task) not in made:
+            # One number, or the best of many tokens, hangs on little: larger random weights would drown it in noise.
+            quiet = task.name == "question-answering" or not task.labelled
+            size = 0.15 if quiet else 0.3
+            made[family, task] = make_teacher(family, layers=2, task=task, initializer_range=size).path
+        return made[family, task]
 
     return make
 
 
 @pytest.fixture(scope="session")
 def job() -> Callable[..., dict[str, Any]]:
-    """`job(model, "onnx-int8", calibration, target)`: the body of a job file."""
+    """`job(model, "onnx-int8", calibration, target, task)`: the body of a job file."""
 
-    def make(model: Path, name: str, calibration: Path | None, target: Path) -> dict[str, Any]:
+    def make(
+        model: Path, name: str, calibration: Path | None, target: Path, task: Task = SINGLE, tune: bool = False
+    ) -> dict[str, Any]:
         format, _, precision = name.partition("-")
         return {
-            "model": str(model), "task": "text-classification", "format": format, "precision": precision,
+            "model": str(model), "task": task.name, "format": format, "precision": precision,
             "lengths": list(LENGTHS), "calibration": str(calibration) if calibration else None,
             "lineage": [], "licence": "Apache-2.0", "seed": 0, "target": str(target), "parent": os.getpid(),
+            "settings": tasks.settings_of(task), "tuning": str(calibration) if tune else None,
         }  # fmt: skip
 
     return make
@@ -55,24 +69,24 @@ def job() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def exported(
-    tiny: Callable[[str], Path],
-    calibration: Path,
+    tiny: Callable[..., Path],
+    calibration: Callable[[Task], Path],
     job: Callable[..., dict[str, Any]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Exported:
-    """`exported("bert", "onnx-int8")`: exported by what the child process runs, but in this one: torch loads once."""
+    """`exported("bert", "onnx-int8", task)`: by what the child process runs, but in this one: torch loads once."""
     from edgebert.export import __main__ as child
 
-    made: dict[tuple[str, str], Artifact] = {}
+    made: dict[tuple[str, str, Task], Artifact] = {}
 
-    def make(family: str, name: str) -> Artifact:
-        if (family, name) not in made:
+    def make(family: str, name: str, task: Task = SINGLE) -> Artifact:
+        if (family, name, task) not in made:
             folder = tmp_path_factory.mktemp(f"{family}-{name}")
             work = folder / "work"
             work.mkdir()
-            body = job(tiny(family), name, calibration, folder / name)
-            made[family, name] = child.export(body, work)
-        return made[family, name]
+            body = job(tiny(family, task), name, calibration(task), folder / name, task)
+            made[family, name, task] = child.export(body, work)
+        return made[family, name, task]
 
     os.environ.update(exporting.ENVIRONMENT)
     return make

@@ -48,7 +48,7 @@ class Spoilt:
 def test_a_planted_bad_model_is_refused_and_nothing_is_written(
     damage: Callable[[np.ndarray], np.ndarray],
     tiny: Callable[[str], Path],
-    calibration: Path,
+    calibration: Callable[..., Path],
     job: Callable[..., dict[str, Any]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -58,13 +58,13 @@ def test_a_planted_bad_model_is_refused_and_nothing_is_written(
     work, target = tmp_path / "work", tmp_path / "target"
     work.mkdir()
     with pytest.raises(ExportError, match=r"lost too much.*\d"):
-        child.export(job(tiny("bert"), "onnx-int8", calibration, target), work)
+        child.export(job(tiny("bert"), "onnx-int8", calibration(), target), work)
     assert not target.exists() and not (work / "golden.json").exists()
 
 
 def test_an_undamaged_one_passes_the_same_way(
     tiny: Callable[[str], Path],
-    calibration: Path,
+    calibration: Callable[..., Path],
     job: Callable[..., dict[str, Any]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -72,5 +72,5 @@ def test_an_undamaged_one_passes_the_same_way(
     spoilt = Spoilt(exporting.exporter("onnx"), lambda weights: weights)
     monkeypatch.setattr(exporting, "exporter", lambda format: spoilt)
     (tmp_path / "work").mkdir()
-    made = child.export(job(tiny("bert"), "onnx-int8", calibration, tmp_path / "target"), tmp_path / "work")
+    made = child.export(job(tiny("bert"), "onnx-int8", calibration(), tmp_path / "target"), tmp_path / "work")
     assert made.path == tmp_path / "target"

@@ -1,0 +1,71 @@
+"""Texts without labels for benchmarks: sentences of SQuAD contexts, reviews and requests, of the shared data sets.
+
+    python benchmarks/unlabelled.py ../shared/data build/unlabelled.jsonl --count 9000
+
+The teacher answers them while a student is distilled, so that the student sees more than the few thousand texts of a
+small training set. Only training splits are read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+#: Share of each source.
+SHARES = {"squad": 0.6, "clinc150": 0.15, "reviews": 0.25}
+LONGEST = 45  # words
+
+
+def contexts(data: Path) -> Iterator[str]:
+    """Sentences of the contexts of SQuAD's training part."""
+    for article in json.loads((data / "squad" / "dev-v1.1-train36.json").read_text("utf-8"))["data"]:
+        for paragraph in article["paragraphs"]:
+            yield from re.split(r"(?<=[.!?]) +", paragraph["context"])
+
+
+def requests(data: Path) -> Iterator[str]:
+    """Requests to an assistant, of CLINC150's training split."""
+    for text, _ in json.loads((data / "clinc150" / "data_full.json").read_text("utf-8"))["train"]:
+        yield text
+
+
+def reviews(data: Path) -> Iterator[str]:
+    """Sentences of reviews, of the UCI sentiment data."""
+    for name in ("yelp", "amazon_cells", "imdb"):
+        path = data / "uci_sentiment" / f"{name}_labelled.txt"
+        for line in path.read_text("utf-8").split("\n"):
+            yield line.rpartition("\t")[0].strip()
+
+
+def collect(data: Path, count: int, seed: int = 4) -> list[str]:
+    """About `count` different texts, by `SHARES`, in an order that follows from the seed."""
+    draw = random.Random(seed)
+    found: list[str] = []
+    sources = {"squad": contexts, "clinc150": requests, "reviews": reviews}
+    for name, share in SHARES.items():
+        texts = sorted({text for text in sources[name](data) if 3 <= len(text.split()) <= LONGEST})
+        found += draw.sample(texts, min(len(texts), round(share * count)))
+    draw.shuffle(found)
+    return found
+
+
+def main() -> None:
+    """Write them as JSON lines."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="the folder of the shared data sets")
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--count", type=int, default=9000)
+    arguments = parser.parse_args()
+    texts = collect(arguments.data, arguments.count)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps({"text": text}, ensure_ascii=False) for text in texts]
+    arguments.output.write_text("\n".join(lines) + "\n", "utf-8")
+    print(f"{len(texts)} texts in {arguments.output}")
+
+
+if __name__ == "__main__":
+    main()
