@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from edgebert import __version__, cli_output
+from edgebert import __version__, cli_answers, cli_output
 from edgebert.cli_output import Group, Verb
 from edgebert.errors import UsageError
 
@@ -112,8 +112,8 @@ def export(
     cli_output.exported(
         export_model(
             model, format=format, precision=precision, calibrate=calibrate,
-            columns=cli_output.columns(text, label, named), lengths=cli_output.numbers("--lengths", lengths),
-            task=task, options=cli_output.pairs("--option", options), output=output,
+            columns=cli_answers.columns(text, label, named), lengths=cli_output.numbers("--lengths", lengths),
+            task=task, options=cli_answers.pairs("--option", options), output=output,
         )
     )  # fmt: skip
 
@@ -133,14 +133,12 @@ def predict(artifact: Path, texts: tuple[str, ...], threads: int, as_json: bool)
 
     with load(artifact, threads=threads) as model:
         for text in texts or cli_output.lines_of_stdin():
-            given = cli_output.question(text, model.task.roles)
+            given = cli_answers.question(text, model.task.roles)
             answer = model.predict(given)
             if as_json:
-                asked = given if isinstance(given, dict) else {"text": text}
-                click.echo(json.dumps(asked | {"answer": answer.to_json()} if "text" in answer.to_json()
-                                      else asked | answer.to_json(), ensure_ascii=False))  # fmt: skip
+                click.echo(json.dumps(cli_answers.answer_json(given, answer), ensure_ascii=False))
             else:
-                click.echo(f"{cli_output.answer(answer)}\t{text}")
+                click.echo(f"{cli_answers.answer(answer)}\t{text}")
 
 
 @main.command(cls=Verb, example="edgebert check build/intents/artifacts/onnx-int8 --data test.jsonl --label intent")
@@ -161,7 +159,7 @@ def check(
     from edgebert.single import check_artifact
 
     result = check_artifact(
-        artifact, data, columns=cli_output.columns(text, label, named), format=format, device=device, threads=threads,
+        artifact, data, columns=cli_answers.columns(text, label, named), format=format, device=device, threads=threads,
         launches=launches, samples=samples, progress=cli_output.progress(),
     )  # fmt: skip
     cli_output.result(result, as_json=as_json)

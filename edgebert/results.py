@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgebert import metrics
-from edgebert.check import Candidate, Measurement, unpacked
+from edgebert.check import Candidate
+from edgebert.measurement import Measurement, unpacked
 from edgebert.report import Latency, LineageStep, Metric, Report, Result, assemble
 from edgebert.statistics import percentiles
 

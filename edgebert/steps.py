@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from edgebert import artifact as artifacts
 from edgebert import data, exporting, stages, tasks, teacher
-from edgebert.check import Candidate, Measurement, Plan, connected, measure_all
+from edgebert.check import Candidate, Plan, connected, measure_all
 from edgebert.compress.distill import distill
 from edgebert.compress.finetune import fine_tune
 from edgebert.compress.student import Student, build_student, load_student
+from edgebert.measurement import Measurement
 from edgebert.progress import SILENT, Progress
 from edgebert.protocols import Device
 from edgebert.recipe import FineTuneSpec, Recipe

@@ -101,7 +101,7 @@ def test_missing_and_unlisted_files(made: Artifact) -> None:
 
 def test_another_format_version_says_which(made: Artifact) -> None:
     rewrite(made, format_version=7)
-    with pytest.raises(ArtifactError, match="format version 7; this edgebert reads version 1"):
+    with pytest.raises(ArtifactError, match="format version 7; this edgebert reads versions 1 and 2"):
         artifacts.load(made.path)
 
 

@@ -15,8 +15,9 @@ import pytest
 
 from edgebert import load
 from edgebert.artifact import Artifact
-from edgebert.check import Candidate, Measurement, Plan, connected, measure_all
+from edgebert.check import Candidate, Plan, connected, measure_all
 from edgebert.errors import DeviceError
+from edgebert.measurement import Measurement
 from edgebert.progress import SILENT
 from edgebert.results import results_of
 
@@ -27,7 +28,7 @@ PLAN = Plan(launches=3, samples=40, lengths=(16, 32))
 def measured(tiny_artifact: Artifact, records: list[dict[str, str]]) -> Measurement:
     with connected("local") as device:
         candidate = Candidate("tiny", "artifact", tiny_artifact)
-        return measure_all([candidate], device, records, "text-classification", PLAN, SILENT)[0]
+        return measure_all([candidate], device, records, PLAN, SILENT)[0]
 
 
 def test_answers_are_those_of_predict(
@@ -79,7 +80,7 @@ def test_candidates_take_turns(tiny_artifact: Artifact, records: list[dict[str, 
     plan = Plan(launches=2, samples=4, lengths=(), predict=False)
     with connected("local") as device:
         both = [Candidate(name, "artifact", tiny_artifact) for name in ("a", "b")]
-        measure_all(both, device, records, "text-classification", plan, Watch())
+        measure_all(both, device, records, plan, Watch())
     assert order == ["a", "b", "b", "a"]
 
 

@@ -33,7 +33,7 @@ def edgebert(*arguments: str) -> tuple[int, str]:
         (["check", "nowhere", "--data", "x.csv"], 4, "no artifact: nowhere does not exist", "give a folder"),
         (["report", "nowhere"], 2, "no report: nowhere does not exist", "give the folder of a finished run"),
         (["bench", "a", "--lengths", "16,abc"], 2, "--lengths '16,abc' is not a list", "such as --lengths 16,32"),
-        (["bench", "a", "--threads", "0"], 2, "--threads '0' is not a list", "such as --threads 16,32"),
+        (["bench", "a", "--threads", "0"], 2, "--threads '0' is not a list", "such as --threads 1,2"),
         (["serve", "a"], 2, "edgebert serve is not there yet", "edgebert.load"),
         (["doctor", "ssh:pi4"], 2, "doctor cannot look at ssh:pi4 yet", "use: edgebert doctor local"),
         (["doctor", "local:/no/python"], 3, "there is no such Python interpreter", "give the path of one"),

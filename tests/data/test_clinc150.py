@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny_tasks import SINGLE
 
 from edgebert.data import labels_of, read_records
 
@@ -77,5 +78,7 @@ def test_the_real_one(tmp_path: Path) -> None:
     assert convert(CLINC150, tmp_path).returncode == 0
     found = {path.stem: list(read_records(path, COLUMNS)) for path in tmp_path.iterdir()}
     assert {name: len(split) for name, split in found.items()} == {"train": 15_000, "validation": 3_000, "test": 4_500}
-    assert len(labels_of(found["train"])) == 150
-    assert labels_of(found["train"]) == labels_of(found["test"]) == labels_of(found["validation"])
+    assert len(labels_of(found["train"], SINGLE)) == 150
+    assert (
+        labels_of(found["train"], SINGLE) == labels_of(found["test"], SINGLE) == labels_of(found["validation"], SINGLE)
+    )

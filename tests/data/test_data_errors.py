@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiny_tasks import SINGLE
 
 from edgebert.data import read_records, read_split, read_texts
 from edgebert.data_rows import MAX_TEXT_CHARS
@@ -146,7 +147,7 @@ def test_no_file(tmp_path: Path) -> None:
 def test_a_split_without_rows(name: str, content: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(DataError) as caught:
-        read_split(SplitSpec(path=name), tmp_path)
+        read_split(SplitSpec(path=name), tmp_path, SINGLE)
     assert str(caught.value) == f"{tmp_path / name}: no rows\nevery split needs at least one example"
 
 

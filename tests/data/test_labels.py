@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_tasks import SINGLE
 
 from edgebert.data import Record, check_labels, labels_of, split_off
 from edgebert.errors import DataError
@@ -17,16 +18,16 @@ def records(*labels: str) -> list[Record]:
 
 
 def test_labels_are_sorted() -> None:
-    assert labels_of(records("b", "a", "b", "C")) == ["C", "a", "b"]
+    assert labels_of(records("b", "a", "b", "C"), SINGLE) == ["C", "a", "b"]
 
 
 def test_known_labels_pass() -> None:
-    check_labels(records("a", "b"), ["b", "a", "c"], "train.csv")
+    check_labels(records("a", "b"), ["b", "a", "c"], "train.csv", SINGLE)
 
 
 def test_all_unknown_labels_are_told_at_once() -> None:
     with pytest.raises(DataError) as caught:
-        check_labels(records("weather", "wether", "zzz", "wether"), ["weather", "music"], "test.csv")
+        check_labels(records("weather", "wether", "zzz", "wether"), ["weather", "music"], "test.csv", SINGLE)
     assert caught.value.message.splitlines() == [
         "test.csv:2: unknown label 'wether' (2 rows; did you mean 'weather'?)",
         "test.csv:3: unknown label 'zzz' (1 row)",
@@ -36,7 +37,7 @@ def test_all_unknown_labels_are_told_at_once() -> None:
 
 def test_a_flood_of_unknown_labels_is_cut() -> None:
     with pytest.raises(DataError) as caught:
-        check_labels(records(*(f"x{n}" for n in range(50))), [f"label {n}" for n in range(150)], "test.csv")
+        check_labels(records(*(f"x{n}" for n in range(50))), [f"label {n}" for n in range(150)], "test.csv", SINGLE)
     assert len(caught.value.message.splitlines()) == 21
     assert caught.value.message.endswith("test.csv: and 30 more unknown labels")
     assert caught.value.hint.startswith("the 150 known labels are: label 0, ") and caught.value.hint.endswith(", …")

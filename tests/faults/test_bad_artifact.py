@@ -37,7 +37,7 @@ def test_wrong_format_version(copied: Path) -> None:
     path = copied / "manifest.json"
     body = json.loads(path.read_text("utf-8")) | {"format_version": 99}
     path.write_text(json.dumps(body), "utf-8")
-    refused(4, "format version 99; this edgebert reads version 1", "verify", str(copied))
+    refused(4, "format version 99; this edgebert reads versions 1 and 2", "verify", str(copied))
 
 
 def test_golden_answers_that_differ(copied: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgebert import registry
+from edgebert import registry, tasks
 from edgebert.errors import UsageError
 from edgebert.init import template, templates
 from edgebert.recipe import load_recipe, parse_recipe
@@ -18,7 +18,8 @@ def test_it_loads_once_its_files_are_there(task: str, tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(template(task), encoding="utf-8")
     (tmp_path / "models" / "teacher").mkdir(parents=True)
     for name in ("train", "test"):
-        (tmp_path / f"{name}.jsonl").touch()
+        for suffix in ("jsonl", "conll", "json"):
+            (tmp_path / f"{name}.{suffix}").touch()
     assert load_recipe(tmp_path / "recipe.yaml").task == task
 
 
@@ -28,6 +29,18 @@ def test_every_task_has_one() -> None:
 
 # Which comments are keys: `# key: …`, and below `# distill:` the indented ones.
 _COMMENTED = re.compile(r"^# ((?:  )?[a-z_]+:(?: .*)?)$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("task", templates())
+def test_what_is_commented_out_can_be_put_in(task: str) -> None:
+    text = template(task)
+    defaults = [line for line in re.findall(r"^# ([a-z]+:.*)$", text, re.MULTILINE) if line.split(":")[0] in (
+        "options", "lengths", "export", "devices", "measure")]  # fmt: skip
+    assert defaults
+    written, bare = parse_recipe(text + "\n".join(defaults) + "\n"), parse_recipe(text)
+    assert written.model_copy(update={"options": {}}) == bare
+    for option in written.options:
+        assert option in tasks.get(task).options
 
 
 def test_what_is_commented_out_are_the_defaults() -> None:
@@ -66,4 +79,4 @@ def test_an_unknown_task() -> None:
     assert caught.value.hint == "did you mean 'text-classification'?"
     with pytest.raises(UsageError) as caught:
         template("../secrets")
-    assert caught.value.hint == "known: text-classification"
+    assert caught.value.hint == f"known: {', '.join(sorted(registry.BUILT_IN['tasks']))}"

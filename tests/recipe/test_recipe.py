@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from tiny_tasks import SINGLE
 
 from edgebert.recipe import FineTuneSpec, Recipe, ScratchSpec, load_recipe, parse_recipe
 
@@ -36,7 +37,7 @@ def test_defaults_are_filled_in(recipe: Recipe) -> None:
 
 
 def test_columns_and_splits(recipe: Recipe) -> None:
-    assert recipe.data.train.columns == {"text": "text", "label": "intent"}
+    assert recipe.data.train.columns(SINGLE) == {"text": "text", "label": "intent"}
     assert list(recipe.data.splits()) == ["train", "test"]
 
 

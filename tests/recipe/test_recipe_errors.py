@@ -29,7 +29,7 @@ def refused(text: str) -> RecipeError:
 
 # What is added to a good recipe (its line 6), what is said about r.yaml, and the start of the hint.
 ADDED = [
-    ("distil: {}", "6: distil: unknown key; did you mean 'distill'?", "keys of a recipe: task, teacher,"),
+    ("distil: {}", "6: distil: unknown key; did you mean 'distill'?", "keys of a recipe: task, options, teacher,"),
     ("distill: {epoch: 3}", "6: distill.epoch: unknown key; did you mean 'epochs'?", "keys of distill: "),
     ("epochs: 3", "6: epochs: unknown key; it belongs in teacher or distill", "keys of a recipe: "),
     ("launches: 3", "6: launches: unknown key; it belongs in measure", ""),

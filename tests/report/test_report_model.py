@@ -39,6 +39,7 @@ RESULT = [
     "samples_ms",
     "valid",
 ]
+OPTIONAL = ["figures"]
 REPORT = ["schema_version", "edgebert", "recipe", "task", "results", "gates", "verdict", "notes", "lineage", "best"]
 
 
@@ -46,7 +47,7 @@ def test_field_names(report: Make) -> None:
     value = report().to_json()
     assert sorted(value) == sorted(REPORT)
     for result in value["results"]:
-        assert sorted(result) == sorted(RESULT)
+        assert sorted(result) == sorted(RESULT + OPTIONAL)
         assert sorted(result["metric"]) == ["high", "low", "name", "value"]
         assert sorted(result["latency_ms"]) == ["n", "p50", "p90", "p95", "p99"]
     assert sorted(value["lineage"][0]) == ["id", "metric", "name", "parent", "role"]
