@@ -133,10 +133,12 @@ def read_task_records(
     if kind == "squad":
         _only_for(path, task, "question-answering", kind)
         return list(read_squad(path, encoding))
+    if kind == "txt" and task.columns == ("text",):
+        return [{"text": text} for text in read_texts(path, format="txt", encoding=encoding)]
     if kind not in READERS:
         raise DataError(
-            f"{path}: {kind or path.suffix or 'no suffix'!r} is no known format",
-            "formats: jsonl, csv, tsv, conll, squad",
+            f"{path}: {kind or path.suffix or 'no suffix'!r} is no known format for {task.name}",
+            "formats: jsonl, csv, tsv; conll for token-classification, squad for question-answering",
         )
     table = kind in ("csv", "tsv")
     rows = READERS[kind](path, lines_of(path, encoding), named)

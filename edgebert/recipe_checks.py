@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 from edgebert import registry
 from edgebert.recipe_problems import LIST, MAPPING, NOTHING, NUMBER, TEXT, did_you_mean
 
-FORMATS = ("jsonl", "csv", "tsv", "conll", "squad")
+FORMATS = ("jsonl", "csv", "tsv", "txt", "conll", "squad")
 EXPORTS = (
     "onnx-fp32",
     "onnx-int8",

@@ -49,7 +49,7 @@ class SplitSpec(Spec):
     score: Name | None = Field(
         default=None, description="embeddings: the column or key of a pair's similarity; default: there is none"
     )
-    format: Literal["jsonl", "csv", "tsv", "conll", "squad"] | None = Field(
+    format: Literal["jsonl", "csv", "tsv", "txt", "conll", "squad"] | None = Field(
         default=None, description="how the file is written; default: what its suffix says"
     )
     encoding: Encoding = Field(default="utf-8", description="the character encoding of the file")
