@@ -21,6 +21,7 @@ _EXTRAS = {
     "host": (
         "torch", "transformers", "accelerate", "onnx", "nncf", "litert-torch",
         "ai-edge-quantizer", "pydantic", "PyYAML", "jinja2", "matplotlib", "scikit-learn",
+        "scipy", "seqeval",
     ),
 }  # fmt: skip
 

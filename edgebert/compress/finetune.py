@@ -92,6 +92,8 @@ def fine_tune(
             start = _from_scratch(spec.scratch, task, train, labels, lengths[-1], spec.seed)
         else:
             start = _from_body(resolve(spec.base or "", base), task, labels, lengths[-1], spec.seed)
+        if getattr(task, "problem", "") == "regression":  # else the first epochs go into finding the mean
+            start.model.classifier.bias.data.fill_(float(np.mean([record["label"] for record in train])))
         with new_folder(work / "start") as folder:
             write_tokenizer(folder, start.tokenizer, start.specials, lengths[-1])
         examples = encode(train, work / "start", task, labels, lengths[-1])

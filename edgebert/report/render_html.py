@@ -13,6 +13,7 @@ from edgebert.report.plots import Picture, pictures
 from edgebert.report.view import (
     NOTHING,
     Row,
+    figure_table,
     flat,
     headline,
     megabytes,
@@ -37,6 +38,7 @@ class DeviceSection:
     name: str
     emulated: bool
     rows: list[Row]
+    further: tuple[list[str], list[list[str]]]
     pictures: list[Picture]
     gates: list[tuple[str, list[tuple[str, str]]]]
     artifacts: list[str]
@@ -129,6 +131,7 @@ def _section(report: Report, device: str, prefix: str) -> DeviceSection:
         name=device,
         emulated=all(result.emulated for result in results),
         rows=[row(result, report.results) for result in results],
+        further=figure_table(results),
         pictures=pictures(
             results,
             max_drop=next((each.limit for each in checks if each.gate == "max_metric_drop"), None),

@@ -6,7 +6,7 @@ import re
 
 from edgebert.gate import describe
 from edgebert.report.model import Report
-from edgebert.report.view import Row, headline, metric_name, row, summary
+from edgebert.report.view import Row, figure_table, headline, metric_name, row, summary
 
 _SIGNS = {"pass": "✅ pass", "fail": "❌ fail", "unknown": "❔ unknown"}
 _COLUMNS = (
@@ -34,6 +34,10 @@ def render_markdown(report: Report) -> str:
         if len(report.devices) > 1:
             parts.append(f"### {_safe(device)}")
         parts.append(_table(rows, metric_name(report)))
+        names, further = figure_table(report.of_device(device))
+        if further:
+            head = [_line(["model", *map(_safe, names)]), "|:--|" + "--:|" * len(names)]
+            parts.append("\n".join([*head, *(_line([_safe(cells[0]), *cells[1:]]) for cells in further)]))
         if reasons := [f"- **{_safe(r.name)}**: {_safe(text)}" for r in rows for text in (*r.reasons, *r.marks)]:
             parts.append("\n".join(reasons))
     if report.gates:

@@ -108,6 +108,25 @@ def metric_name(report: Report) -> str:
     return next((result.metric.name for result in report.results if result.metric), "metric")
 
 
+#: Figures that are a share of something: shown as per cent; the others are plain numbers.
+_PLAIN = frozenset({"rmse", "spearman", "cosine_to_student"})
+
+
+def figure_table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
+    """Further figures of the test set: their names, and for each model that has some its name and the figures."""
+    names = sorted({name for result in results for name in result.figures})
+    rows = []
+    for result in results:
+        if result.figures:
+            cells = [
+                NOTHING if (value := result.figures.get(name)) is None
+                else f"{value:.4f}" if name in _PLAIN else percent(value)
+                for name in names
+            ]  # fmt: skip
+            rows.append([result.name, *cells])
+    return [name.replace("_", " ") for name in names], rows
+
+
 def headline(report: Report) -> str:
     """The verdict in one sentence."""
     judged = [r for r in report.results if r.role == "artifact"]

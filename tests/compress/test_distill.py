@@ -26,6 +26,7 @@ from edgebert.progress import SILENT
 from edgebert.recipe import DistillSpec, FineTuneSpec, ScratchSpec, StudentSpec
 from edgebert.tasks.text_classification import TextClassification
 from edgebert.teacher import Teacher
+from edgebert.tokenization import load_tokenizer
 
 Records = list[dict[str, str]]
 LENGTHS = (16, 32)
@@ -129,6 +130,57 @@ def test_noise_reaches_both_models_alike(
     run(taught, whole.path, records, tmp_path / "out", noise=0.5, epochs=1, lr=1e-12)
     assert len(seen) == 12
     assert max(seen) < 1e-6
+
+
+def test_layers_that_learned_alone_start_nearer_to_the_teacher(
+    taught: Teacher, records: Records, tmp_path: Path
+) -> None:
+    """The hidden states after a layerwise stage alone, against those of the student as it was cut out."""
+    start = build(taught, records, tmp_path / "start")
+
+    def states(folder: Path, text: str) -> tuple[torch.Tensor, ...]:
+        ids = torch.tensor([load_tokenizer(folder).encode(text).ids])
+        with torch.inference_mode():
+            found: tuple[torch.Tensor, ...] = load_model(folder)(input_ids=ids, output_hidden_states=True).hidden_states
+        return found
+
+    def distance(folder: Path) -> float:
+        errors = [
+            float((states(folder, text)[i + 1] - states(taught.path, text)[layer + 1]).square().mean())
+            for text in [record["text"] for record in records[::9]]
+            for i, layer in enumerate((1, 3))
+        ]
+        return sum(errors)
+
+    alone = run(taught, start.path, records, tmp_path / "alone", layerwise_epochs=8, epochs=0)
+    again = run(taught, start.path, records, tmp_path / "again", layerwise_epochs=8, epochs=0)
+    assert alone.content_hash == again.content_hash != start.content_hash
+    assert distance(alone.path) < 0.8 * distance(start.path)
+    both = run(taught, start.path, records, tmp_path / "both", layerwise_epochs=8, epochs=2)
+    assert both.content_hash != alone.content_hash
+
+
+def test_a_layerwise_stage_that_is_done_is_not_done_again(
+    taught: Teacher, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgebert.compress import training
+
+    start = build(taught, records, tmp_path / "start").path
+    undisturbed = run(taught, start, records, tmp_path / "a", layerwise_epochs=2)
+    original, names = training.train, []
+
+    def interrupted(job: training.Job) -> None:
+        names.append(job.name)
+        if job.name == "distil" and len(names) == 2:
+            raise KeyboardInterrupt
+        original(job)
+
+    monkeypatch.setattr(training, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(taught, start, records, tmp_path / "b", layerwise_epochs=2)
+    resumed = run(taught, start, records, tmp_path / "b", layerwise_epochs=2)
+    assert names == ["layerwise", "distil", "distil"]
+    assert resumed.content_hash == undisturbed.content_hash
 
 
 def test_no_epochs_leave_the_student_as_it_was_cut_out(taught: Teacher, records: Records, tmp_path: Path) -> None:

@@ -233,3 +233,13 @@ def test_a_folder_that_cannot_be_made(report: Make, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot be written"):
         write_report(report(), tmp_path / "file")
+
+
+def test_further_figures_are_shown_where_there_are_some(report: Callable[..., Report]) -> None:
+    plain = report()
+    assert "Further figures" not in render_html(plain) and "exact match" not in render_markdown(plain)
+    first, *others = plain.results
+    told = replace(plain, results=(replace(first, figures={"exact_match": 0.875, "rmse": 0.5}), *others))
+    page, text = render_html(told), render_markdown(told)
+    assert "Further figures" in page and "exact match" in page and "87.50 %" in page and "0.5000" in page
+    assert "| model | exact match | rmse |" in text and "87.50 %" in text
