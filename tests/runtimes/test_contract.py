@@ -109,15 +109,10 @@ def test_outputs_are_those_of_torch(case: Case) -> None:
     limit = WITHIN[case.artifact.manifest.precision] * golden.spread(case.expected)
     assert set(found[0]) == set(case.task.outputs)
     assert largest_difference(found, case.expected) <= limit
-
-
-def test_embeddings_keep_their_direction(case: Case) -> None:
-    if case.task.name != "embeddings":
-        pytest.skip("not an embedding")
-    found = ask(case.artifact, case.runtime, encoded(case.artifact))
-    for here, there in zip(found, case.expected, strict=True):
-        assert float(here["embedding"] @ there["embedding"]) > 0.98
-        assert np.linalg.norm(here["embedding"]) == pytest.approx(1.0, abs=1e-3)
+    if case.task.name == "embeddings":
+        for here, there in zip(found, case.expected, strict=True):
+            assert float(here["embedding"] @ there["embedding"]) > 0.98
+            assert np.linalg.norm(here["embedding"]) == pytest.approx(1.0, abs=1e-3)
 
 
 def test_answers_do_not_depend_on_order_or_what_came_before(case: Case) -> None:
