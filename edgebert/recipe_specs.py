@@ -126,6 +126,11 @@ class _Training(Spec):
     max_steps: Count | None = Field(
         default=None, description="stop after so many steps; default: when the epochs are done"
     )
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32",
+        description="arithmetic of the matrix products; bf16 is about twice as quick on processors that have it "
+        "(AMX, AVX512-BF16, GPUs) and slower on others; weights and losses stay in FP32",
+    )
 
 
 class FineTuneSpec(_Training):

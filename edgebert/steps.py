@@ -252,8 +252,9 @@ def _sample(recipe: Recipe, splits: Splits, store: Store, name: str, most: int) 
     share = min(1.0, most / len(splits.validation))
     chosen = splits.validation if share == 1.0 else data.split_off(splits.validation, share, _seed(recipe))[1]
     path = store.state / f"{name}.jsonl"
-    lines = [json.dumps(_said(record), ensure_ascii=False) for record in chosen]
-    path.write_text("\n".join(lines) + "\n", "utf-8")
+    text = "".join(json.dumps(_said(record), ensure_ascii=False) + "\n" for record in chosen)
+    if not path.is_file() or path.read_text("utf-8") != text:  # a finished run touches nothing
+        path.write_text(text, "utf-8")
     return path
 
 

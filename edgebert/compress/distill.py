@@ -175,13 +175,12 @@ class _Loss:
             teacher, above = self._answers(self._teacher.to(batch["input_ids"].device), batch, "teacher_ids")
         with self._fed(model, above):
             student, below = self._answers(model, batch, "input_ids")
-        return total(
-            Pair(
-                objective(self._task), student, teacher, batch["attention_mask"], batch["targets"], self._layers,
-                self._temperature, below, above,
-            ),
-            self._weights,
+        pair = Pair(
+            objective(self._task), student, teacher, batch["attention_mask"], batch["targets"], self._layers,
+            self._temperature, below, above,
         )  # fmt: skip
+        with torch.autocast(batch["input_ids"].device.type, enabled=False):  # a loss is always in FP32
+            return total(pair, self._weights)
 
     def _answers(self, model: Any, batch: Batch, ids: str) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
         """A model's outputs by name, and its hidden states where a loss reads them."""
@@ -192,7 +191,8 @@ class _Loss:
         if "token_type_ids" in batch and accepts_types(model):
             given["token_type_ids"] = batch["token_type_ids"]
         found = callable_model(model, self._task)(**given, output_hidden_states=self._hidden)
-        return {n: found[n] for n in self._task.outputs}, tuple(found["hidden_states"]) if self._hidden else ()
+        hidden = tuple(state.float() for state in found["hidden_states"]) if self._hidden else ()
+        return {name: found[name].float() for name in self._task.outputs}, hidden
 
     @contextmanager
     def _fed(self, model: Any, above: tuple[Tensor, ...]) -> Iterator[None]:

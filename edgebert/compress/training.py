@@ -39,7 +39,7 @@ from edgebert.progress import Progress
 from edgebert.tasks import Answered, Record, Task
 from edgebert.tokenization import load_tokenizer
 
-_FINGERPRINT_VERSION = 2
+_FINGERPRINT_VERSION = 3
 
 Batch = dict[str, Tensor]
 
@@ -74,6 +74,10 @@ class Settings(Protocol):
     @property
     def max_steps(self) -> int | None:
         """Where to stop before the epochs are done."""
+
+    @property
+    def precision(self) -> str:
+        """Of the matrix products: fp32 or bf16."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +190,7 @@ def accepts_types(model: Any) -> bool:
 
 def fingerprint(job: Job) -> str:
     """SHA-256 over all that a checkpoint depends on: one of another training must not be taken up."""
-    keys = ("epochs", "lr", "batch_size", "seed", "warmup", "weight_decay", "max_steps")
+    keys = ("epochs", "lr", "batch_size", "seed", "warmup", "weight_decay", "max_steps", "precision")
     content = {
         "version": _FINGERPRINT_VERSION,
         "settings": {key: getattr(job.settings, key) for key in keys},
@@ -232,6 +236,7 @@ class _Trainer(Trainer):
             report_to=[],
             disable_tqdm=True,
             use_cpu=not on_gpu,
+            bf16=settings.precision == "bf16",
             dataloader_pin_memory=False,
         )
         arguments._n_gpu = min(arguments._n_gpu, 1)  # several would each see a part of a batch
