@@ -23,7 +23,8 @@ EXPORTS = (
     "tflite-int8",
     "tflite-int8-legacy",
 )
-LOSSES = ("logits", "hidden", "label")
+LOSSES = ("logits", "logits_mse", "hidden", "hidden_cosine", "embedding")
+LOSSES = (*LOSSES, "attention_mse", "attention_kl", "relations", "label")
 DEVICES = ("local", "ssh", "android")  # local:PYTHON, ssh:HOST, android:SERIAL
 
 
