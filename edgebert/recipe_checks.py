@@ -23,8 +23,17 @@ EXPORTS = (
     "tflite-int8",
     "tflite-int8-legacy",
 )
-LOSSES = ("logits", "logits_mse", "hidden", "hidden_cosine", "embedding")
-LOSSES = (*LOSSES, "attention_mse", "attention_kl", "relations", "label")
+LOSSES = (
+    "logits",
+    "logits_mse",
+    "hidden",
+    "hidden_cosine",
+    "embedding",
+    "attention_mse",
+    "attention_kl",
+    "relations",
+    "label",
+)
 DEVICES = ("local", "ssh", "android")  # local:PYTHON, ssh:HOST, android:SERIAL
 
 

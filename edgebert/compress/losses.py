@@ -6,6 +6,7 @@ loss is a function and a line in `LOSSES`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -114,13 +115,14 @@ def embedding_loss(pair: Pair) -> Tensor:
 
 def _split(states: Tensor, heads: int) -> Tensor:
     """[B, T, H] -> [B, heads, T, H / heads]."""
-    return states.unflatten(-1, (heads, -1)).transpose(1, 2)
+    batch, length, width = states.shape
+    return states.reshape(batch, length, heads, width // heads).transpose(1, 2)
 
 
 def _scores(left: Tensor, right: Tensor, heads: int) -> Tensor:
     """Scaled products of rows, [B, heads, T, T] (Vaswani et al. 2017)."""
     rows, columns = _split(left, heads), _split(right, heads)
-    return rows @ columns.transpose(-1, -2) * float(rows.shape[-1]) ** -0.5
+    return (rows @ columns.transpose(-1, -2)) / math.sqrt(rows.shape[-1])
 
 
 def attention_mse_loss(pair: Pair) -> Tensor:
