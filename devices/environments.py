@@ -25,7 +25,7 @@ from edgebert.doctor import Finding
 from edgebert.errors import DeviceError
 
 from . import wheel
-from .remote import Agent, failed, refused
+from .remote import FULL, Agent, failed, refused
 
 #: Engine -> its distribution.
 ENGINES = {
@@ -118,7 +118,7 @@ class Environments:
             code, log = self._agent.execute([*pip, *arguments], timeout=_INSTALL_TIMEOUT)
             if code:
                 break
-        if "No space left" in log:
+        if FULL.search(log):
             raise refused(self._name, log.strip().splitlines()[-1])
         return _last_line(log) if code else ""
 

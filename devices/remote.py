@@ -12,6 +12,7 @@ import gzip
 import json
 import os
 import queue
+import re
 import shlex
 import signal
 import subprocess
@@ -39,6 +40,8 @@ WORKER_ENVIRONMENT = {
     "PYTHONSAFEPATH": "1",
     "PYTHONUTF8": "1",
 }
+#: What programs say when a disk is full, tar among them.
+FULL = re.compile(r"No space left|Wrote only \d+ of|[Qq]uota exceeded")
 
 _SOURCE = Path(there.__file__).read_bytes()
 #: Program text for `python -c`: reads the agent from stdin, which then goes on as its line of orders.
@@ -301,7 +304,7 @@ def too_slow(name: str, timeout: float, what: str = "a job") -> DeviceError:
 
 def refused(name: str, message: str) -> DeviceError:
     """A file or folder could not be made there."""
-    if "No space left" in message or "quota" in message.lower():
+    if FULL.search(message):
         return DeviceError(f"{name}: its disk is full: {message}", "free some space there, and run the command again")
     return DeviceError(f"{name}: {message}", "edgebert needs a folder there that it may write to")
 
@@ -309,6 +312,6 @@ def refused(name: str, message: str) -> DeviceError:
 def failed(name: str, what: str, log: str) -> DeviceError:
     """A command there failed; a full disk is told as such."""
     tail = " | ".join(log.strip().splitlines()[-3:]) or "it said nothing"
-    if "No space left" in tail:
+    if FULL.search(log):
         return refused(name, tail)
     return DeviceError(f"{name}: {what} failed: {tail}", "see the lines above")
