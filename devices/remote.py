@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import hashlib
 import json
 import os
 import queue
@@ -23,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from edgebert.artifact import MANIFEST, content_hash, sha256
+from edgebert.artifact import MANIFEST, sha256
 from edgebert.errors import DeviceError
 
 from . import agent as there
@@ -265,7 +266,13 @@ class Engines:
 
 def digest(source: Path) -> str:
     """The first 24 digits of a SHA-256 over a file's content, or over a folder's names and contents."""
-    return (content_hash(source) if source.is_dir() else sha256(source))[:24]
+    if not source.is_dir():
+        return sha256(source)[:24]
+    whole = hashlib.sha256()
+    for path in sorted(source.rglob("*")):
+        name = path.relative_to(source).as_posix()
+        whole.update(json.dumps([name, None if path.is_dir() else sha256(path)]).encode())
+    return whole.hexdigest()[:24]
 
 
 def pack(source: Path, name: str, stream: IO[bytes]) -> None:

@@ -105,11 +105,11 @@ class Ssh:
     @property
     def hello(self) -> dict[str, Any]:
         """What the device said of itself when the session began."""
-        return self._session().hello
+        return self.session.hello
 
     def facts(self) -> dict[str, Any]:
         """The machine's facts, now."""
-        agent = self._session()
+        agent = self.session
         text = agent.output_of(
             [agent.hello["executable"], "-c", _FACTS], environment={"PYTHONPATH": self._environments.package()}
         )
@@ -119,7 +119,7 @@ class Ssh:
     def put(self, source: Path, name: str) -> str:
         """Copy a file or folder into the session's folder, under a name made of its content."""
         key = digest(source)
-        path = f"{self._session().session}/{key}"
+        path = f"{self.session.session}/{key}"
         if key not in self._there:
             self._send(source, path)
             self._there.add(key)
@@ -146,7 +146,7 @@ class Ssh:
         """
         python = self._environments.python(self._engines.of(job))
         package = self._environments.package()
-        return self._session().run_worker([python], job, output, timeout=timeout, environment={"PYTHONPATH": package})
+        return self.session.run_worker([python], job, output, timeout=timeout, environment={"PYTHONPATH": package})
 
     def examine(self) -> list[Finding]:
         """What `doctor` says of it beyond its facts."""
@@ -158,7 +158,9 @@ class Ssh:
             self._agent.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _session(self) -> Agent:
+    @property
+    def session(self) -> Agent:
+        """What runs commands there."""
         assert self._agent is not None
         return self._agent
 

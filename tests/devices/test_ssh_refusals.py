@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import socket
 import time
@@ -11,21 +10,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from loopback_sshd import Sshd, free_port, keygen
+from loopback_sshd import Sshd, changed, free_port, keygen
 
 from edgebert.artifact import Artifact
 from edgebert.cli import main
 from edgebert.devices.ssh import CONFIG, Ssh
 from edgebert.doctor import examine
 from edgebert.errors import DeviceError
-
-
-def changed(config: Path, folder: Path, pattern: str, replacement: str) -> Path:
-    """Another config: one with a line of `config` changed."""
-    text, count = re.subn(pattern, replacement, config.read_text())
-    assert count == 1
-    (folder / "config").write_text(text)
-    return folder / "config"
 
 
 def unknown_key(sshd: Sshd, folder: Path) -> Path:
