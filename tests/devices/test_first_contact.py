@@ -20,8 +20,8 @@ from edgebert.progress import SILENT
 
 HELLO: dict[str, Any] = {
     "session": "/home/pi/.cache/edgebert/session-1", "cache": "/home/pi/.cache/edgebert",
-    "executable": "/usr/bin/python3", "python": "3.11.2", "machine": "aarch64", "bits": 64, "libc": ["glibc", "2.36"], "free_bytes": 5e9, "time": 1000.0,
-    "pip": True, "environments": [],
+    "executable": "/usr/bin/python3", "python": "3.11.2", "machine": "aarch64", "bits": 64,
+    "libc": ["glibc", "2.36"], "free_bytes": 5e9, "time": 1000.0, "pip": True, "environments": [],
 }  # fmt: skip
 
 
