@@ -8,7 +8,6 @@ runs there, starts the jobs, watches their time, and removes everything when thi
 from __future__ import annotations
 
 import contextlib
-import gzip
 import hashlib
 import json
 import os
@@ -17,12 +16,11 @@ import re
 import shlex
 import signal
 import subprocess
-import tarfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from edgebert.artifact import MANIFEST, sha256
 from edgebert.errors import DeviceError
@@ -273,22 +271,6 @@ def digest(source: Path) -> str:
         name = path.relative_to(source).as_posix()
         whole.update(json.dumps([name, None if path.is_dir() else sha256(path)]).encode())
     return whole.hexdigest()[:24]
-
-
-def pack(source: Path, name: str, stream: IO[bytes]) -> None:
-    """Write a file or folder into `stream` as a gzipped tar archive whose only top entry is `name`."""
-
-    def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-        entry.uid = entry.gid = 0
-        entry.uname = entry.gname = ""
-        entry.mode = 0o700 if entry.isdir() else 0o600
-        return entry
-
-    with (
-        gzip.GzipFile(fileobj=stream, mode="wb", compresslevel=1) as squeezed,
-        tarfile.open(fileobj=squeezed, mode="w|", dereference=True) as archive,
-    ):
-        archive.add(source, name, filter=plain)
 
 
 def check_exit(name: str, code: int, log: str) -> None:

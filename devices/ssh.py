@@ -9,11 +9,13 @@ One connection carries everything (ControlMaster, its socket in a private folder
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
 import re
 import shutil
 import subprocess
+import tarfile
 import tempfile
 import time
 from pathlib import Path
@@ -23,7 +25,7 @@ from edgebert.doctor import Finding
 from edgebert.errors import DeviceError, UsageError
 
 from .environments import Environments, examine
-from .remote import BOOTSTRAP, Agent, Engines, digest, failed, pack, quoted, too_slow
+from .remote import BOOTSTRAP, Agent, Engines, digest, failed, quoted, too_slow
 
 #: A config file to use instead of the user's.
 CONFIG = "EDGEBERT_SSH_CONFIG"
@@ -188,7 +190,7 @@ class Ssh:
         """Copy a file or folder to `path` there."""
         folder, _, name = path.rpartition("/")
         command = ["tar", "-xzf", "-", "-C", folder]
-        self._copy(command, f"copying {source.name} there", feed=lambda stream: pack(source, name, stream))
+        self._copy(command, f"copying {source.name} there", feed=lambda stream: _pack(source, name, stream))
 
     def _copy(self, command: list[str], what: str, *, feed: Any = None, stdout: IO[bytes] | None = None) -> None:
         """Run a copying command beside the agent."""
@@ -247,6 +249,22 @@ def connect(argument: str = "") -> Ssh:
     if not _HOST.fullmatch(argument):
         raise UsageError(f"ssh:{argument!r} does not name a host", "use ssh:HOST, with a host of your ssh config")
     return Ssh(argument)
+
+
+def _pack(source: Path, name: str, stream: IO[bytes]) -> None:
+    """Write a file or folder into `stream` as a gzipped tar archive whose only top entry is `name`."""
+
+    def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+        entry.uid = entry.gid = 0
+        entry.uname = entry.gname = ""
+        entry.mode = 0o700 if entry.isdir() else 0o600
+        return entry
+
+    with (
+        gzip.GzipFile(fileobj=stream, mode="wb", compresslevel=1) as squeezed,
+        tarfile.open(fileobj=squeezed, mode="w|", dereference=True) as archive,
+    ):
+        archive.add(source, name, filter=plain)
 
 
 def _short_folder() -> str | None:
