@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from edgebert import errors, measure, registry, tasks
 from edgebert.artifact import Artifact
-from edgebert.errors import DeviceError, EdgebertError, UsageError
+from edgebert.errors import DeviceError, EdgebertError
 from edgebert.measurement import Measurement, packed, unpacked
 from edgebert.progress import Progress
 from edgebert.protocols import Device
@@ -110,10 +110,7 @@ def transport(name: str) -> Any:
     Raises:
         UsageError: no such kind of device.
     """
-    kind = name.partition(":")[0]
-    if kind in ("ssh", "android"):
-        raise UsageError(f"{name}: {kind} devices are not there yet", "use local or local:PYTHON")
-    return registry.find("devices", kind)
+    return registry.find("devices", name.partition(":")[0])
 
 
 @contextmanager
@@ -185,7 +182,7 @@ def _launch(device: Device, job: Job, folder: Path) -> list[dict[str, Any]]:
     job_file, output_file = folder / "job.json", folder / "output.jsonl"
     job_file.write_text(job.to_json(), "utf-8")
     output_file.unlink(missing_ok=True)
-    device.run(device.put(job_file, "job.json"), str(output_file), timeout=LAUNCH_TIMEOUT)
+    device.run(device.put(job_file, "job.json"), output_file, timeout=LAUNCH_TIMEOUT)
     events = [json.loads(line) for line in output_file.read_text("utf-8").splitlines()]
     for event in events:
         if event["event"] == "error":

@@ -1,6 +1,6 @@
-"""What runs on a device: `python -m edgebert.worker JOB OUTPUT`.
+"""What runs on a device: `python -m edgebert.worker JOB`.
 
-Reads a job (JSON), loads the artifact through the registry, and writes what it sees as JSON lines, each
+Reads a job (JSON), loads the artifact through the registry, and writes what it sees to stdout as JSON lines, each
 flushed when it is complete, so that a cut line loses nothing that was measured. It judges nothing: metrics,
 intervals and verdicts are made on the host from these raw outputs and samples.
 """
@@ -59,6 +59,12 @@ class Job:
     def to_json(self) -> str:
         """As a job file."""
         return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        """Of a job file."""
+        fields = json.loads(text)
+        return cls(**fields | {"lengths": tuple(fields["lengths"])})
 
 
 @dataclass
@@ -179,20 +185,27 @@ def _predict(model: Model, records: list[Record], output: Output) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the job file `arguments[0]` into `arguments[1]`; the exit code is that of the error."""
-    job_path, output_path = arguments
+    """Run the job file `arguments[0]`; events go to stdout, and the exit code is that of the error."""
+    (job_path,) = arguments
     if PARENT in os.environ:
         die_with_parent(int(os.environ[PARENT]))
-    fields = json.loads(Path(job_path).read_text("utf-8"))
-    with Path(output_path).open("w", encoding="utf-8") as handle:
+    with _claimed_stdout() as handle:
         output = Output(handle)
         try:
-            run(Job(**fields | {"lengths": tuple(fields["lengths"])}), output)
+            run(Job.from_json(Path(job_path).read_text("utf-8")), output)
         except EdgebertError as error:
             kind = type(error).__name__
             output.event("error", kind=kind, message=error.message, hint=error.hint)
             return error.exit_code
     return 0
+
+
+def _claimed_stdout() -> TextIO:
+    """Our stdout for events alone: what an engine prints goes to stderr, where it cannot spoil a line."""
+    sys.stdout.flush()
+    handle = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return handle
 
 
 if __name__ == "__main__":
