@@ -192,6 +192,7 @@ class Agent:
                     raise too_slow(self.name, limit) from None
                 raise DeviceError(f"{self.name} does not answer", "is it overloaded, or its line broken?") from None
             if line is None:
+                self._lines.put(None)  # for whoever asks again
                 self._process.wait()
                 self._threads[1].join(1.0)
                 raise self._explain(self._process.returncode, self._stderr.decode("utf-8", "replace").strip())
@@ -290,9 +291,9 @@ def check_exit(name: str, code: int, log: str) -> None:
     raise DeviceError(f"{name}: the worker {died}: {tail}", "see the lines above")
 
 
-def too_slow(name: str, timeout: float) -> DeviceError:
-    """A job went over its time."""
-    return DeviceError(f"{name}: a job took longer than {timeout:g} s", "is the machine overloaded?")
+def too_slow(name: str, timeout: float, what: str = "a job") -> DeviceError:
+    """Something went over its time."""
+    return DeviceError(f"{name}: {what} took longer than {timeout:g} s", "is the machine overloaded?")
 
 
 def refused(name: str, message: str) -> DeviceError:
