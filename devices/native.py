@@ -7,6 +7,8 @@ input as files: token ids of the artifact's golden texts, one after the other un
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgebert.artifact import Artifact, sha256
-from edgebert.errors import UsageError, require
+from edgebert.errors import DeviceError, UsageError, require
 from edgebert.protocols import TensorSpec
 
 from .native_output import Figures, read_benchmark_app, read_benchmark_model, read_perf_test
+from .remote import failed, too_slow
 
 #: Seconds that one run of a program may take.
 TIMEOUT = 600.0
@@ -49,6 +52,42 @@ class Shell(Protocol):
 
     def read(self, path: str) -> str:
         """The text of a file below the folder."""
+
+
+class Here:
+    """This computer."""
+
+    def __init__(self, name: str, folder: Path, facts: Callable[[], dict[str, Any]]) -> None:
+        self.name, self.folder, self.facts = name, str(folder), facts
+        folder.mkdir()
+
+    def put(self, source: Path, path: str) -> None:
+        """Copy a file or folder."""
+        target = Path(self.folder, path)
+        if source.is_dir():
+            shutil.copytree(source, target)
+        else:
+            shutil.copy(source, target)
+
+    def execute(self, command: Sequence[str], *, timeout: float) -> str:
+        """Run a program. Raises DeviceError."""
+        program = Path(command[0]).name
+        try:
+            done = subprocess.run(
+                command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, timeout=timeout, text=True, errors="replace",
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise too_slow(self.name, timeout) from error
+        except OSError as error:
+            raise DeviceError(f"{program} cannot be started: {error.strerror}", "is it built for here?") from error
+        if done.returncode:
+            raise failed(self.name, program, done.stdout)
+        return done.stdout
+
+    def read(self, path: str) -> str:
+        """The text of a file."""
+        return Path(self.folder, path).read_text("utf-8")
 
 
 def measure(

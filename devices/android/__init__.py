@@ -42,8 +42,8 @@ find . -maxdepth 1 -name 'bundle-*' -mtime +30 -exec rm -rf {} +
 class Android:
     """A session with one phone; the worker's part of it begins when it is first needed."""
 
-    def __init__(self, serial: str) -> None:
-        self._line = adb.Line(serial)
+    def __init__(self, serial: str, name: str) -> None:
+        self._line = adb.Line(serial, name)
         self.name = self._line.name
         self._machine = self._line.output("uname -m").strip()
         if self._machine not in MACHINES:
@@ -55,7 +55,7 @@ class Android:
 
     def facts(self) -> dict[str, Any]:
         """Model, SoC, Android version, cores, features, frequencies, temperatures, throttling, battery: now."""
-        return facts.parse(self._line.output(facts.SCRIPT)) | {"transport": "adb"}
+        return facts.parse(self._line.output(facts.SCRIPT)) | {"serial": self._line.serial}
 
     def put(self, source: Path, name: str) -> str:
         """Copy a file or folder into the session's folder, under its content's hash.
@@ -141,4 +141,4 @@ def connect(argument: str = "") -> Android:
         UsageError: that is no serial number.
         DeviceError: adb is not installed; no phone, several, or none that can be used; or it is too old.
     """
-    return Android(adb.choose(argument))
+    return Android(adb.choose(argument), f"android:{argument}" if argument else "android")

@@ -116,9 +116,9 @@ def unusable(serial: str, state: str) -> DeviceError:
 class Line:
     """Commands and files to one device."""
 
-    def __init__(self, serial: str) -> None:
+    def __init__(self, serial: str, name: str = "") -> None:
         self.serial = serial
-        self.name = f"android:{serial}"
+        self.name = name or f"android:{serial}"  # as a recipe names it
 
     def shell(self, command: Sequence[str]) -> list[str]:
         """The client's command line that runs `command` there; nothing of it is read by a shell of ours."""

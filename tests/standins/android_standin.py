@@ -9,6 +9,7 @@ server sits in the same namespace and is reached over a Unix socket.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -51,6 +52,16 @@ def trixie() -> str:
     return f"deb [signed-by={KEYRING}] {mirror} trixie main\n"
 
 
+def emulator() -> Path:
+    """qemu of Debian 13: that of Debian 12 does not survive onnxruntime."""
+    target = CACHE / "qemu-user-trixie"
+    if not target.is_dir():
+        with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+            debian.fetch(["qemu-user"], "x86_64", CACHE / "apt-trixie-x86_64", Path(scratch, "qemu"), trixie())
+            Path(scratch, "qemu").rename(target)
+    return target / "usr/bin/qemu-aarch64"
+
+
 def root(machine: str) -> Path:
     """The Android-like root for `x86_64` or `aarch64`, made once: from Debian packages, nothing of it is run."""
     target = CACHE / f"android-root-2-{machine}"
@@ -87,12 +98,34 @@ def root(machine: str) -> Path:
     return target
 
 
+#: As root of a mount namespace: the root read-only, /data a file system of its own.
+_MOUNTS = """
+set -e
+cd {root}
+mount --bind . . && cd {root} && mount -o remount,bind,ro .
+mount -t proc proc proc && mount --rbind /dev dev && mount -t sysfs -o ro sys sys
+mount -t tmpfs -o size={size}m,mode=0771,uid={owner},gid={owner} data data/local/tmp
+"""
+#: Magic of aarch64 programs, as qemu's own binfmt.d has it.
+_MAGIC = (
+    r":standin:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
+    r":\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:"
+)
+_BINFMT = f"""
+mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
+printf '%s' '{_MAGIC}'"$1"':PF' > /proc/sys/fs/binfmt_misc/register
+shift
+exec "$@"
+"""
+
+
 class Standin:
     """One device: started with `start`, gone with `stop` (everything on it too, as when a phone is wiped)."""
 
     def __init__(self, machine: str, size_mb: int = 400) -> None:
         self.root = root(machine)
         self.size_mb = size_mb
+        self.emulator = emulator() if machine == "aarch64" else None
         self._scratch = Path(tempfile.mkdtemp(prefix="edgebert-standin-"))
         self._network = subprocess.Popen(["unshare", "--net", "sh", "-c", "ip link set lo up && exec sleep 86400"])
         self.environment = {
@@ -106,16 +139,18 @@ class Standin:
 
     def start(self) -> None:
         """Switch the device on, empty, and connect the adb server to it."""
-        script = f"""
-set -e
-cd {self.root}
-mount --bind . . && cd {self.root} && mount -o remount,bind,ro .
-mount -t proc proc proc && mount --rbind /dev dev && mount -t sysfs -o ro sys sys
-mount -t tmpfs -o size={self.size_mb}m,mode=0771,uid=2000,gid=2000 data data/local/tmp
-env -i PATH=/system/bin ADBD_PORT=6555 {shutil.which("unshare")} --root=. --wd=/ --setgid 2000 --setuid 2000 \
-  /system/bin/adbd --device_banner device &
-wait  # as the first process it takes in the orphans, as init does
-"""
+        script = _MOUNTS.format(root=self.root, size=self.size_mb, owner=0 if self.emulator else 2000)
+        variables = ["PATH=/system/bin", "ADBD_PORT=6555", "QEMU_CPU=cortex-a76"]
+        enter = ["unshare", "--root=.", "--wd=/"]
+        if self.emulator:
+            # A binfmt_misc of its own (Linux 6.7) runs programs of the other machine, unseen by this computer; the
+            # user namespace that it wants shows its root as the user 2000.
+            own = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", _BINFMT, "sh", str(self.emulator)]
+            enter = [*own, *enter, "--user", "--map-user=2000", "--map-group=2000"]
+        else:
+            enter += ["--setgid", "2000", "--setuid", "2000"]
+        adbd = shlex.join([*enter, "env", "-i", *variables, "/system/bin/adbd", "--device_banner", "device"])
+        script += f"{adbd} &\nwait  # as the first process it takes in the orphans, as init does\n"
         log = (self._scratch / "adbd.log").open("wb")
         command = [*self._enter(), "unshare", "--mount", "--pid", "--fork", "sh", "-c", script]
         self._device = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
