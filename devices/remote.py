@@ -178,6 +178,9 @@ class Agent:
             self._process.wait()
         for thread in self._threads:
             thread.join(1.0)
+        for stream in (self._process.stdout, self._process.stderr):
+            assert stream is not None
+            stream.close()
 
     def _await(
         self, kind: str, deadline: float, sink: Callable[[bytes], Any] | None = None, limit: float | None = None

@@ -102,6 +102,11 @@ class Ssh:
             self.cleanup()
             raise
 
+    @property
+    def hello(self) -> dict[str, Any]:
+        """What the device said of itself when the session began."""
+        return self._session().hello
+
     def facts(self) -> dict[str, Any]:
         """The machine's facts, now."""
         agent = self._session()
@@ -109,7 +114,7 @@ class Ssh:
             [agent.hello["executable"], "-c", _FACTS], environment={"PYTHONPATH": self._environments.package()}
         )
         facts: dict[str, Any] = json.loads(text)
-        return facts | {"python": agent.hello["python"]}
+        return facts | {"python": self.hello["python"]}
 
     def put(self, source: Path, name: str) -> str:
         """Copy a file or folder into the session's folder, under a name made of its content."""
@@ -145,7 +150,7 @@ class Ssh:
 
     def examine(self) -> list[Finding]:
         """What `doctor` says of it beyond its facts."""
-        return examine(self._session().hello, time.time())
+        return examine(self.hello, time.time())
 
     def cleanup(self) -> None:
         """End the session there, and the connection."""

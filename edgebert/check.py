@@ -6,11 +6,12 @@ machine falls on all of them alike.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgebert import errors, measure, registry, tasks
-from edgebert.artifact import Artifact
+from edgebert.artifact import Artifact, sha256
 from edgebert.errors import DeviceError, EdgebertError
+from edgebert.kept import keeping, read_events
 from edgebert.measurement import Measurement, packed, unpacked
 from edgebert.progress import Progress
 from edgebert.protocols import Device
@@ -134,6 +136,7 @@ def measure_all(
     records: Sequence[Record],
     plan: Plan,
     progress: Progress,
+    keep: Path | None = None,
 ) -> list[Measurement]:
     """Measure every candidate on `device`, taking turns launch by launch.
 
@@ -143,6 +146,7 @@ def measure_all(
         records: real test records, with labels when `plan.predict` should give a metric.
         plan: how much.
         progress: told after each launch.
+        keep: a folder where a measurement that is cut leaves what it has, for the next one to go on from.
 
     Raises:
         ArtifactError: a golden answer differs on the device.
@@ -150,40 +154,65 @@ def measure_all(
     """
     gathered = {candidate.name: _Launches() for candidate in candidates}
     before = {candidate.name: device.facts() for candidate in candidates}
-    with tempfile.TemporaryDirectory(prefix="edgebert-check-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="edgebert-check-") as scratch, ExitStack() as stack:
         folder = Path(scratch)
         paths = {c.name: device.put(c.artifact.path, f"artifact-{c.name}") for c in candidates}
         data = _write_records(records, folder / "records.jsonl")
         remote = device.put(data, "records.jsonl")
+        kept = {
+            c.name: stack.enter_context(keeping(keep or folder, _key(c, device, data, plan, number)))
+            for number, c in enumerate(candidates)
+        }
+        for candidate in candidates:
+            if text := kept[candidate.name].summary(len(records)):
+                progress.say(f"{candidate.name}: {text}")
         total = plan.launches * len(candidates)
         for number in range(total):
             # Another one goes first in each round: what runs after a long job meets a warmer machine.
             launch, turn = divmod(number, len(candidates))
             candidate = candidates[(turn + launch) % len(candidates)]
             progress.step(f"measure on {device.name}", number, total, candidate.name)
+            earlier = kept[candidate.name]
             job = Job(
                 artifact=paths[candidate.name],
                 records=remote,
                 threads=plan.threads,
                 golden=launch == 0 and candidate.artifact.manifest.format != "torch",
                 predict=plan.predict and launch == 0,
+                answered=earlier.answered,
+                answered_by=earlier.engine,
                 samples=plan.samples,
                 lengths=_engine_lengths(candidate.artifact, plan.lengths),
                 seed=launch,
             )
-            gathered[candidate.name].take(_launch(device, job, folder))
+            events = _launch(device, job, folder, earlier.file(launch))
+            if job.predict and not any(event.get("first") == 0 for event in events):
+                events = [*earlier.outputs, *events]
+            gathered[candidate.name].take(events)
         progress.step(f"measure on {device.name}", total, total)
-    after = device.facts()
-    return [_measurement(c, device.name, gathered[c.name], plan, records, before[c.name], after) for c in candidates]
+        after = device.facts()
+    return [
+        replace(
+            _measurement(c, device.name, gathered[c.name], plan, records, before[c.name], after),
+            partial=kept[c.name].partial,
+        )
+        for c in candidates
+    ]
 
 
-def _launch(device: Device, job: Job, folder: Path) -> list[dict[str, Any]]:
-    """Run one job, and return its events."""
-    job_file, output_file = folder / "job.json", folder / "output.jsonl"
+def _key(candidate: Candidate, device: Device, data: Path, plan: Plan, number: int) -> str:
+    """What decides a candidate's events: the same key, the same measurement."""
+    plan_of = json.dumps(asdict(plan), sort_keys=True)
+    decides = [device.name, candidate.name, number, candidate.artifact.artifact_id, sha256(data), plan_of]
+    return hashlib.sha256(json.dumps(decides).encode()).hexdigest()
+
+
+def _launch(device: Device, job: Job, folder: Path, output: Path) -> Sequence[Mapping[str, Any]]:
+    """Run one job, and return its events, which stand in `output` as they come."""
+    job_file = folder / "job.json"
     job_file.write_text(job.to_json(), "utf-8")
-    output_file.unlink(missing_ok=True)
-    device.run(device.put(job_file, "job.json"), output_file, timeout=LAUNCH_TIMEOUT)
-    events = [json.loads(line) for line in output_file.read_text("utf-8").splitlines()]
+    device.run(device.put(job_file, "job.json"), output, timeout=LAUNCH_TIMEOUT)
+    events = read_events(output)
     for event in events:
         if event["event"] == "error":
             kind: type[EdgebertError] = getattr(errors, event["kind"], DeviceError)

@@ -15,7 +15,10 @@ from edgebert.report.model import Role
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one model showed on one device, raw: times in milliseconds, one list for each launch."""
+    """What one model showed on one device, raw: times in milliseconds, one list for each launch.
+
+    `partial` has the samples of earlier attempts that were cut, launch by launch: they are shown, never pooled.
+    """
 
     name: str
     role: Role
@@ -44,6 +47,7 @@ class Measurement:
     figures: Mapping[str, float] = field(default_factory=dict)
     vectors: Mapping[str, Any] | None = None
     invalid: Sequence[str] = ()
+    partial: Sequence[Mapping[str, Any]] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As `json.dumps` takes it."""

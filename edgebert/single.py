@@ -14,6 +14,7 @@ from edgebert import data, golden, tasks
 from edgebert.artifact import Artifact
 from edgebert.check import Candidate, Plan, connected, measure_all
 from edgebert.errors import ArtifactError, DataError, UsageError
+from edgebert.kept import keep_folder
 from edgebert.progress import Progress
 from edgebert.tasks import Record, Task
 
@@ -135,7 +136,7 @@ def check_artifact(
     plan = Plan(launches, samples, threads, lengths)
     with connected(device) as connection:
         candidate = Candidate(path.name, "artifact", artifact)
-        measured = measure_all([candidate], connection, records, plan, progress)
+        measured = measure_all([candidate], connection, records, plan, progress, keep_folder())
     return results_of(measured)[0]
 
 
@@ -183,7 +184,7 @@ def bench_artifacts(
             plan = Plan(launches, samples=0, threads=count, lengths=tuple(lengths), predict=False)
             candidates = [Candidate(n, "artifact", a) for n, a in zip(names, loaded, strict=True)]
             records = golden.records_of(loaded[0])
-            for found in measure_all(candidates, connection, records, plan, progress):
+            for found in measure_all(candidates, connection, records, plan, progress, keep_folder()):
                 times = {length: _quantiles(runs) for length, runs in found.engine_ms.items()}
                 rows.append(
                     {

@@ -213,7 +213,7 @@ def measure(
             def make(
                 device: Device = device, chosen: Sequence[Candidate] = chosen, files: Sequence[Path] = files
             ) -> None:
-                measured = measure_all(chosen, device, splits.test, plan, store.progress)
+                measured = measure_all(chosen, device, splits.test, plan, store.progress, store.state / "jobs")
                 for file, measurement in zip(files, measured, strict=True):
                     stages.write_json(file, measurement.to_json())
 

@@ -31,7 +31,7 @@ def keygen(path: Path) -> Path:
 class Sshd:
     """The server, its keys, and a client config in which `pi` is its host. Its user's cache folder is `cache`."""
 
-    def __init__(self, folder: Path, cache: Path | None = None) -> None:
+    def __init__(self, folder: Path, cache: Path | None = None, path: str | None = None, **environment: str) -> None:
         assert SSHD is not None
         self.folder = folder
         self.cache = cache or folder / "cache"
@@ -44,12 +44,13 @@ class Sshd:
         # The Python that is found there is the one that runs the tests, without its packages.
         (folder / "bin").mkdir()
         (folder / "bin" / "python3").symlink_to(Path(sys.executable).resolve())
+        variables = environment | {"XDG_CACHE_HOME": self.cache, "PATH": path or f"{folder}/bin:/usr/bin:/bin"}
         server = folder / "sshd_config"
         server.write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.host_key}\nPidFile {folder}/sshd.pid\n"
             f"AuthorizedKeysFile {authorized}\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
             f"PermitRootLogin prohibit-password\nSubsystem sftp internal-sftp\n"
-            f"SetEnv XDG_CACHE_HOME={self.cache} PATH={folder}/bin:/usr/bin:/bin\n"
+            f"SetEnv {' '.join(f'{key}={value}' for key, value in variables.items())}\n"
         )
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)  # where sshd locks itself in

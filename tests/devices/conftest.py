@@ -1,0 +1,55 @@
+"""Devices that tests connect to: this computer, another interpreter on it, and a real sshd on loopback."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from loopback_sshd import SSHD, Sshd
+
+from edgebert.devices import environments
+from edgebert.devices.ssh import CONFIG, Ssh
+
+
+@pytest.fixture(scope="session")
+def loopback() -> Iterator[Sshd]:
+    """The server: a device that has been used before, so that the engine's environment is there.
+
+    The environment is made of the packages that run the tests; how real ones come about, `test_first_contact` shows.
+    """
+    if SSHD is None:
+        pytest.skip("no sshd: apt-get install openssh-server")
+    with tempfile.TemporaryDirectory(prefix="eb-sshd-") as folder:
+        server = Sshd(Path(folder))
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv(CONFIG, str(server.config))
+                prepare(server)
+            yield server
+        finally:
+            server.close()
+
+
+@pytest.fixture
+def sshd(loopback: Sshd, monkeypatch: pytest.MonkeyPatch) -> Sshd:
+    """The server as `ssh:pi`."""
+    monkeypatch.setenv(CONFIG, str(loopback.config))
+    return loopback
+
+
+def prepare(server: Sshd) -> None:
+    """Make the environment of ONNX Runtime there, under the name that edgebert will look for."""
+    device = Ssh("pi")
+    try:
+        name = environments.environment_name("onnx", device.hello)
+    finally:
+        device.cleanup()
+    folder = server.edgebert / name
+    venv.create(folder, with_pip=False, symlinks=True)
+    site = next((folder / "lib").glob("python*")) / "site-packages"
+    (site / "packages.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")) + "\n")
+    (folder / "ready").touch()
