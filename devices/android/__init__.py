@@ -55,7 +55,10 @@ class Android:
 
     def facts(self) -> dict[str, Any]:
         """Model, SoC, Android version, cores, features, frequencies, temperatures, throttling, battery: now."""
-        return facts.parse(self._line.output(facts.SCRIPT)) | {"serial": self._line.serial}
+        return facts.parse(self._line.output(facts.SCRIPT)) | {
+            "serial": self._line.serial,
+            "python": self._agent.hello["python"] if self._agent else "of the bundle",
+        }
 
     def put(self, source: Path, name: str) -> str:
         """Copy a file or folder into the session's folder, under its content's hash.
@@ -73,7 +76,12 @@ class Android:
 
     def get(self, path: str, target: Path) -> None:
         """Copy a file back. Raises DeviceError."""
-        self._line.pull(path, target)
+        part = target.with_name(f".{target.name[:100]}.part")
+        try:
+            self._line.pull(path, part)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
 
     def run(self, job: str, output: Path, *, timeout: float) -> int:
         """Run the worker in the bundle, its lines into `output` as they come.

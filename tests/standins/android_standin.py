@@ -165,6 +165,20 @@ class Standin:
         """A command on the device; its output."""
         return self.adb("-s", SERIAL, "shell", command).stdout.decode().strip()
 
+    def left(self) -> list[str]:
+        """What edgebert left: files but for bundles, which it keeps on purpose, and processes."""
+        files = self.shell("cd /data/local/tmp && find . -mindepth 1 -path '*/bundle-*' -prune -o -type f -print")
+        listed = self.shell("for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline; echo; done")
+        running = [line for line in listed.splitlines() if "edgebert" in line or "worker" in line or "sleep" in line]
+        return files.splitlines() + [line for line in running if not line.startswith("sh -c set -e")]
+
+    def await_clean(self, seconds: float) -> None:
+        """Fail unless nothing is left within so many seconds."""
+        end = time.monotonic() + seconds
+        while left := self.left():
+            assert time.monotonic() < end, left
+            time.sleep(0.1)
+
     def state(self) -> str:
         """As `adb get-state` tells it."""
         return self.adb("-s", SERIAL, "get-state").stdout.decode().strip()
