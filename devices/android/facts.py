@@ -124,7 +124,8 @@ def parse_battery(text: str, current: str = "") -> dict[str, Any]:
         return int(value) if re.fullmatch(r"-?\d+", value) else None
 
     level, scale, tenths, millivolts = (number(name) for name in ("level", "scale", "temperature", "voltage"))
-    microamperes = current.strip() if re.fullmatch(r"\s*-?\d+\s*", current) else str(number("current now") or "")
+    # Some makers print `current now` above as well, in units of their own: the kernel's figure alone is sure.
+    microamperes = int(current) if re.fullmatch(r"\s*-?\d+\s*", current) else None
     powered = [name for name in ("AC", "USB", "Wireless", "Dock") if fields.get(f"{name} powered") == "true"]
     found = {
         "percent": round(100 * level / (scale or 100)) if level is not None else None,
@@ -132,7 +133,7 @@ def parse_battery(text: str, current: str = "") -> dict[str, Any]:
         "temperature_c": tenths / 10 if tenths else None,
         "volts": millivolts / 1000 if millivolts else None,
         "powered": powered or None,
-        "microamperes": int(microamperes) if microamperes else None,
+        "microamperes": microamperes,
     }
     return {name: value for name, value in found.items() if value is not None}
 

