@@ -48,9 +48,10 @@ class Session:
         self.cache = cache
         cache.mkdir(parents=True, exist_ok=True)
         sweep(cache)
-        self.folder = Path(tempfile.mkdtemp(prefix="session-", dir=cache))
-        self._lock = (self.folder / "lock").open("w")
+        made = Path(tempfile.mkdtemp(prefix="new-session-", dir=cache))
+        self._lock = (made / "lock").open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self.folder = made.rename(cache / made.name.removeprefix("new-"))  # from now on others may sweep it
         self.child: subprocess.Popen[bytes] | None = None
         self.deadline = float("inf")
         self._log = b""
@@ -106,8 +107,6 @@ class Session:
             if not self.folder.exists():
                 break
             time.sleep(0.2)
-        if not any(self.cache.iterdir()):
-            self.cache.rmdir()
 
 
 def say(**facts: Any) -> None:
@@ -130,18 +129,16 @@ def group_gone(pid: int) -> None:
 
 def sweep(cache: Path) -> None:
     """Remove what sessions left whose agent was killed or whose device lost its power: nobody holds their lock."""
-    for folder in cache.glob("session-*"):
+    for folder in cache.glob("*session-*"):
         try:
             with (folder / "lock").open("r+") as handle:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if folder.name.startswith("new-") and time.time() - folder.stat().st_mtime < 60:
+                    continue  # it is being made at this moment
                 _end_stray(folder)
                 shutil.rmtree(folder, ignore_errors=True)
-        except FileNotFoundError:
-            # Being made at this moment, or half removed.
-            if time.time() - folder.stat().st_mtime > 3600:
-                shutil.rmtree(folder, ignore_errors=True)
         except OSError:
-            continue  # in use
+            continue  # in use, or gone
 
 
 def _end_stray(folder: Path) -> None:

@@ -25,7 +25,7 @@ from edgebert.doctor import Finding
 from edgebert.errors import DeviceError
 
 from . import wheel
-from .remote import Agent, failed, refused
+from .remote import FULL, Agent, failed, refused
 
 #: Engine -> its distribution.
 ENGINES = {
@@ -118,7 +118,7 @@ class Environments:
             code, log = self._agent.execute([*pip, *arguments], timeout=_INSTALL_TIMEOUT)
             if code:
                 break
-        if "No space left" in log:
+        if FULL.search(log):
             raise refused(self._name, log.strip().splitlines()[-1])
         return _last_line(log) if code else ""
 
@@ -127,18 +127,12 @@ class Environments:
         self._command([self._python, "-m", "venv", "--clear", "--without-pip", made], 300)
         with tempfile.TemporaryDirectory(prefix="edgebert-wheels-") as scratch:
             tree = Path(scratch) / "site-packages"
-            for arguments in requirements(engine):
-                command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-                command += ["--no-input", "--no-compile", "--only-binary=:all:", f"--target={tree}"]
-                command += [f"--python-version=3.{_minor(self._agent.hello)}", "--implementation=cp"]
-                command += [f"--platform={tag}" for tag in platform_tags(self._agent.hello)]
-                done = subprocess.run([*command, *arguments], capture_output=True, text=True)
-                if done.returncode:
-                    raise DeviceError(
-                        f"{self._name}: {ENGINES[engine]} cannot be installed: from the index there: {online}; "
-                        f"wheels downloaded here: {_last_line(done.stderr)}",
-                        "bring the device or this computer online, or use a Python for which there are wheels",
-                    )
+            if problem := download(engine, self._agent.hello, tree):
+                raise DeviceError(
+                    f"{self._name}: {ENGINES[engine]} cannot be installed: from the index there: {online}; "
+                    f"wheels downloaded here: {problem}",
+                    "bring the device or this computer online, or use a Python for which there are wheels",
+                )
             self._send(tree, f"{made}/lib/python3.{_minor(self._agent.hello)}/site-packages")
 
     def _finish(self, made: str, name: str) -> None:
@@ -149,6 +143,18 @@ class Environments:
         code, log = self._agent.execute(command, timeout=timeout)
         if code:
             raise failed(self._name, "installing", log)
+
+
+def download(engine: str, hello: Mapping[str, Any], tree: Path) -> str:
+    """Unpack into `tree` what an engine needs on the device that says `hello`; why not, in words, when that fails."""
+    for arguments in requirements(engine):
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
+        command += ["--no-compile", "--only-binary=:all:", f"--target={tree}", "--implementation=cp"]
+        command += [f"--python-version=3.{_minor(hello)}", *(f"--platform={tag}" for tag in platform_tags(hello))]
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True)
+        if done.returncode:
+            return _last_line(done.stderr)
+    return ""
 
 
 def requirements(engine: str) -> tuple[list[str], list[str]]:

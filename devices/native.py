@@ -48,7 +48,7 @@ class Shell(Protocol):
         """Copy a file or folder to `path`, which is relative to the folder and new."""
 
     def execute(self, command: Sequence[str], *, timeout: float) -> str:
-        """Run a program in the folder; what it printed, stdout and stderr as they came. Raises DeviceError when it fails."""
+        """Run a program in the folder; what it printed, stdout and stderr alike. Raises DeviceError when it fails."""
 
     def read(self, path: str) -> str:
         """The text of a file below the folder."""

@@ -8,21 +8,21 @@ runs there, starts the jobs, watches their time, and removes everything when thi
 from __future__ import annotations
 
 import contextlib
-import gzip
+import hashlib
 import json
 import os
 import queue
+import re
 import shlex
 import signal
 import subprocess
-import tarfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from edgebert.artifact import MANIFEST, content_hash, sha256
+from edgebert.artifact import MANIFEST, sha256
 from edgebert.errors import DeviceError
 
 from . import agent as there
@@ -39,6 +39,8 @@ WORKER_ENVIRONMENT = {
     "PYTHONSAFEPATH": "1",
     "PYTHONUTF8": "1",
 }
+#: What programs say when a disk is full, tar among them.
+FULL = re.compile(r"No space left|Wrote only \d+ of|[Qq]uota exceeded")
 
 _SOURCE = Path(there.__file__).read_bytes()
 #: Program text for `python -c`: reads the agent from stdin, which then goes on as its line of orders.
@@ -262,23 +264,13 @@ class Engines:
 
 def digest(source: Path) -> str:
     """The first 24 digits of a SHA-256 over a file's content, or over a folder's names and contents."""
-    return (content_hash(source) if source.is_dir() else sha256(source))[:24]
-
-
-def pack(source: Path, name: str, stream: IO[bytes]) -> None:
-    """Write a file or folder into `stream` as a gzipped tar archive whose only top entry is `name`."""
-
-    def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-        entry.uid = entry.gid = 0
-        entry.uname = entry.gname = ""
-        entry.mode = 0o700 if entry.isdir() else 0o600
-        return entry
-
-    with (
-        gzip.GzipFile(fileobj=stream, mode="wb", compresslevel=1) as squeezed,
-        tarfile.open(fileobj=squeezed, mode="w|", dereference=True) as archive,
-    ):
-        archive.add(source, name, filter=plain)
+    if not source.is_dir():
+        return sha256(source)[:24]
+    whole = hashlib.sha256()
+    for path in sorted(source.rglob("*")):
+        name = path.relative_to(source).as_posix()
+        whole.update(json.dumps([name, None if path.is_dir() else sha256(path)]).encode())
+    return whole.hexdigest()[:24]
 
 
 def check_exit(name: str, code: int, log: str) -> None:
@@ -301,7 +293,7 @@ def too_slow(name: str, timeout: float, what: str = "a job") -> DeviceError:
 
 def refused(name: str, message: str) -> DeviceError:
     """A file or folder could not be made there."""
-    if "No space left" in message or "quota" in message.lower():
+    if FULL.search(message):
         return DeviceError(f"{name}: its disk is full: {message}", "free some space there, and run the command again")
     return DeviceError(f"{name}: {message}", "edgebert needs a folder there that it may write to")
 
@@ -309,6 +301,6 @@ def refused(name: str, message: str) -> DeviceError:
 def failed(name: str, what: str, log: str) -> DeviceError:
     """A command there failed; a full disk is told as such."""
     tail = " | ".join(log.strip().splitlines()[-3:]) or "it said nothing"
-    if "No space left" in tail:
+    if FULL.search(log):
         return refused(name, tail)
     return DeviceError(f"{name}: {what} failed: {tail}", "see the lines above")

@@ -9,11 +9,13 @@ One connection carries everything (ControlMaster, its socket in a private folder
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
 import re
 import shutil
 import subprocess
+import tarfile
 import tempfile
 import time
 from pathlib import Path
@@ -23,7 +25,7 @@ from edgebert.doctor import Finding
 from edgebert.errors import DeviceError, UsageError
 
 from .environments import Environments, examine
-from .remote import BOOTSTRAP, Agent, Engines, digest, failed, pack, quoted, too_slow
+from .remote import BOOTSTRAP, Agent, Engines, digest, failed, quoted, too_slow
 
 #: A config file to use instead of the user's.
 CONFIG = "EDGEBERT_SSH_CONFIG"
@@ -105,11 +107,11 @@ class Ssh:
     @property
     def hello(self) -> dict[str, Any]:
         """What the device said of itself when the session began."""
-        return self._session().hello
+        return self.session.hello
 
     def facts(self) -> dict[str, Any]:
         """The machine's facts, now."""
-        agent = self._session()
+        agent = self.session
         text = agent.output_of(
             [agent.hello["executable"], "-c", _FACTS], environment={"PYTHONPATH": self._environments.package()}
         )
@@ -119,7 +121,7 @@ class Ssh:
     def put(self, source: Path, name: str) -> str:
         """Copy a file or folder into the session's folder, under a name made of its content."""
         key = digest(source)
-        path = f"{self._session().session}/{key}"
+        path = f"{self.session.session}/{key}"
         if key not in self._there:
             self._send(source, path)
             self._there.add(key)
@@ -146,7 +148,7 @@ class Ssh:
         """
         python = self._environments.python(self._engines.of(job))
         package = self._environments.package()
-        return self._session().run_worker([python], job, output, timeout=timeout, environment={"PYTHONPATH": package})
+        return self.session.run_worker([python], job, output, timeout=timeout, environment={"PYTHONPATH": package})
 
     def examine(self) -> list[Finding]:
         """What `doctor` says of it beyond its facts."""
@@ -158,7 +160,9 @@ class Ssh:
             self._agent.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _session(self) -> Agent:
+    @property
+    def session(self) -> Agent:
+        """What runs commands there."""
         assert self._agent is not None
         return self._agent
 
@@ -186,7 +190,7 @@ class Ssh:
         """Copy a file or folder to `path` there."""
         folder, _, name = path.rpartition("/")
         command = ["tar", "-xzf", "-", "-C", folder]
-        self._copy(command, f"copying {source.name} there", feed=lambda stream: pack(source, name, stream))
+        self._copy(command, f"copying {source.name} there", feed=lambda stream: _pack(source, name, stream))
 
     def _copy(self, command: list[str], what: str, *, feed: Any = None, stdout: IO[bytes] | None = None) -> None:
         """Run a copying command beside the agent."""
@@ -245,6 +249,22 @@ def connect(argument: str = "") -> Ssh:
     if not _HOST.fullmatch(argument):
         raise UsageError(f"ssh:{argument!r} does not name a host", "use ssh:HOST, with a host of your ssh config")
     return Ssh(argument)
+
+
+def _pack(source: Path, name: str, stream: IO[bytes]) -> None:
+    """Write a file or folder into `stream` as a gzipped tar archive whose only top entry is `name`."""
+
+    def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+        entry.uid = entry.gid = 0
+        entry.uname = entry.gname = ""
+        entry.mode = 0o700 if entry.isdir() else 0o600
+        return entry
+
+    with (
+        gzip.GzipFile(fileobj=stream, mode="wb", compresslevel=1) as squeezed,
+        tarfile.open(fileobj=squeezed, mode="w|", dereference=True) as archive,
+    ):
+        archive.add(source, name, filter=plain)
 
 
 def _short_folder() -> str | None:

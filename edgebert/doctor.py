@@ -51,25 +51,22 @@ def list_devices() -> list[dict[str, Any]]:
 
 
 def examine(device: str = "local") -> list[Finding]:
-    """Look at everything that a run on `device` needs; what keeps us from it is a finding too.
+    """Look at everything that a run on `device` needs.
 
     Raises:
         UsageError: there is no such kind of device.
-        DeviceError: it is this computer, and cannot be looked at.
+        DeviceError: it cannot be reached.
     """
     if device == "local" or device.startswith("local:"):
         with connected(device) as connection:
             facts = connection.facts()
         return [_python(), *(_extra(name) for name in _EXTRAS), _disk(), *_machine(facts)]
-    found: list[Finding] = []
-    try:
-        with connected(device) as connection:
-            found.append(Finding("connection", "ok", device))
-            if isinstance(connection, Examined):
-                found += connection.examine()
+    with connected(device) as connection:
+        found = connection.examine() if isinstance(connection, Examined) else []
+        try:
             found += _machine(connection.facts())
-    except DeviceError as error:
-        found.append(Finding("connection" if not found else "session", "missing", error.message, error.hint))
+        except DeviceError as error:  # what was seen so far says more
+            found.append(Finding("facts", "missing", error.message, error.hint))
     return found
 
 

@@ -20,7 +20,7 @@ from .adb import Line
 #: adbd sends SIGHUP to this shell when the line breaks; then everything goes.
 LAUNCHER = """
 folder=$1 seconds=$2; shift 2
-cd "$folder" || exit 125
+cd "$folder" && export TMPDIR="$folder" || exit 125
 gone() { kill -9 -$job -$watch; cd /; rm -rf "$folder"; exit 129; }
 setsid "$@" </dev/null 2>&1 & job=$!
 setsid sh -c 'sleep "$1" && kill -9 -"$2" && : > late' sh "$seconds" $job & watch=$!

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +11,7 @@ import pytest
 from android_standin import Standin
 from loopback_sshd import SSHD, Sshd
 
-from edgebert.devices import environments
-from edgebert.devices.ssh import CONFIG, Ssh
+from edgebert.devices.ssh import CONFIG
 
 
 @pytest.fixture(scope="session")
@@ -28,9 +25,7 @@ def loopback() -> Iterator[Sshd]:
     with tempfile.TemporaryDirectory(prefix="eb-sshd-") as folder:
         server = Sshd(Path(folder))
         try:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setenv(CONFIG, str(server.config))
-                prepare(server)
+            server.prepare()
             yield server
         finally:
             server.close()
@@ -41,20 +36,6 @@ def sshd(loopback: Sshd, monkeypatch: pytest.MonkeyPatch) -> Sshd:
     """The server as `ssh:pi`."""
     monkeypatch.setenv(CONFIG, str(loopback.config))
     return loopback
-
-
-def prepare(server: Sshd) -> None:
-    """Make the environment of ONNX Runtime there, under the name that edgebert will look for."""
-    device = Ssh("pi")
-    try:
-        name = environments.environment_name("onnx", device.hello)
-    finally:
-        device.cleanup()
-    folder = server.edgebert / name
-    venv.create(folder, with_pip=False, symlinks=True)
-    site = next((folder / "lib").glob("python*")) / "site-packages"
-    (site / "packages.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")) + "\n")
-    (folder / "ready").touch()
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 import shutil
 import socket
 import time
@@ -11,21 +11,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from loopback_sshd import Sshd, free_port, keygen
+from loopback_sshd import Sshd, changed, free_port, keygen
 
 from edgebert.artifact import Artifact
 from edgebert.cli import main
 from edgebert.devices.ssh import CONFIG, Ssh
-from edgebert.doctor import examine
 from edgebert.errors import DeviceError
-
-
-def changed(config: Path, folder: Path, pattern: str, replacement: str) -> Path:
-    """Another config: one with a line of `config` changed."""
-    text, count = re.subn(pattern, replacement, config.read_text())
-    assert count == 1
-    (folder / "config").write_text(text)
-    return folder / "config"
 
 
 def unknown_key(sshd: Sshd, folder: Path) -> Path:
@@ -87,8 +78,8 @@ def test_refusals(
     assert fix in second
     assert time.monotonic() - start < 10
     assert not sshd.left()
-    found = examine("ssh:pi")
-    assert [finding.state for finding in found] == ["missing"] and message in found[0].found and fix in found[0].fix
+    doctor = CliRunner().invoke(main, ["doctor", "ssh:pi"])
+    assert doctor.exit_code == 3 and doctor.stderr == done.stderr
 
 
 @pytest.mark.slow  # ssh waits for ten seconds
@@ -122,3 +113,11 @@ def test_a_device_without_python(loopback: Sshd, tmp_path: Path, monkeypatch: py
         assert "apt-get install python3" in caught.value.hint
     finally:
         server.close()
+
+
+def test_doctor_of_a_device_that_is_well(sshd: Sshd) -> None:
+    done = CliRunner().invoke(main, ["doctor", "ssh:pi", "--json"])
+    assert done.exit_code == 0, done.output
+    found = {finding["what"]: finding for finding in json.loads(done.stdout)}
+    assert {"python", "venv", "wheels", "disk", "clock", "environments", "cpu"} <= set(found)
+    assert found["clock"]["found"] == "as here" and "env-onnx-" in found["environments"]["found"]

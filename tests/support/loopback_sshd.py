@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+import venv
 from pathlib import Path
+
+import pytest
+
+from edgebert.devices import environments
+from edgebert.devices.ssh import CONFIG, Ssh
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
@@ -26,6 +33,14 @@ def keygen(path: Path) -> Path:
     """A new key pair without a passphrase."""
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
     return path
+
+
+def changed(config: Path, folder: Path, pattern: str, replacement: str) -> Path:
+    """Another config in `folder`: that one with a line changed."""
+    text, count = re.subn(pattern, replacement, config.read_text())
+    assert count == 1
+    (folder / "config").write_text(text)
+    return folder / "config"
 
 
 class Sshd:
@@ -79,6 +94,19 @@ class Sshd:
             "  GlobalKnownHostsFile none\n"
         )
         return path
+
+    def prepare(self) -> None:
+        """Make the environment of ONNX Runtime there, of the packages that run the tests, as if used before."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(CONFIG, str(self.config))
+            device = Ssh("pi")
+            device.cleanup()
+        folder = self.edgebert / environments.environment_name("onnx", device.hello)
+        venv.create(folder, with_pip=False, symlinks=True)
+        site = next((folder / "lib").glob("python*")) / "site-packages"
+        packages = [path for path in sys.path if path.endswith("site-packages")]
+        (site / "packages.pth").write_text("\n".join(packages) + "\n")
+        (folder / "ready").touch()
 
     def left(self) -> list[str]:
         """What is on the device that no session may leave: session folders, and processes that work in them."""

@@ -52,6 +52,7 @@ class Proxy:
                         self.received += len(data)
                 target.sendall(data)
                 if back and self.received == self._limit:
+                    self._limit = None  # the next connection is a new line
                     break
         self._cut()
 
