@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from edgebert.artifact import Artifact
+from edgebert.doctor import Finding
 from edgebert.errors import DeviceError
 
 from .. import native
 from ..remote import BOOTSTRAP, Agent, Engines, digest
-from . import adb, bundle, facts, shell
+from . import adb, bundle, examine, facts, shell
 
 HOME = "/data/local/tmp/edgebert"
 #: Machine as `uname -m` tells it -> for which bundles are built.
@@ -103,6 +104,10 @@ class Android:
         """Figures of a benchmark program of the user's, which needs no bundle; see `native.measure`."""
         with shell.opened(self._line, HOME) as place:
             return native.measure(place, artifacts, binary, **plan)
+
+    def examine(self) -> list[Finding]:
+        """What `doctor` says of it beyond its facts."""
+        return examine.examine(self._line, HOME)
 
     def cleanup(self) -> None:
         """End the session; what was put there is removed, bundles stay."""

@@ -242,7 +242,7 @@ def _packed(name: str, files: Mapping[str, Path], cache: Path, key: str = "") ->
             raw.seek(0)
             with (
                 tempfile.NamedTemporaryFile(dir=cache, delete=False) as handle,
-                gzip.GzipFile(fileobj=handle, mode="wb", compresslevel=6, mtime=0) as packed,
+                gzip.GzipFile("", fileobj=handle, mode="wb", compresslevel=6, mtime=0) as packed,
             ):
                 shutil.copyfileobj(raw, packed, 1 << 20)
             Path(handle.name).rename(target)

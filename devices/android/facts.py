@@ -66,7 +66,7 @@ def parse(text: str) -> dict[str, Any]:
         "soc": soc,
         "cpu": soc,
         "cores": cores,
-        "usable_cores": _listed(sections.get("online", "")) or cores,
+        "usable_cores": _listed(sections.get("online", "")) or cores or 1,
         "features": sorted(_features(cpuinfo) & set(TELLING_FEATURES)),
         **parse_frequencies(sections),
         "temperature_c": max(thermal["zones"].values(), default=None),

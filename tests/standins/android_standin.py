@@ -33,7 +33,9 @@ taskset tee test timeout touch tr true uname uptime wc which xargs zcat
 
 def missing() -> str:
     """Why the stand-in cannot run here; empty when it can."""
-    absent = [tool for tool in ("adb", "apt-get", "dpkg", "unshare", "nsenter", "mount") if shutil.which(tool) is None]
+    absent = [
+        tool for tool in ("adb", "apt-get", "dpkg", "ip", "unshare", "nsenter", "mount") if shutil.which(tool) is None
+    ]
     if absent:
         return f"not installed: {', '.join(absent)}"
     if os.geteuid() != 0:

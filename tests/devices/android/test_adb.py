@@ -15,6 +15,7 @@ from android_standin import SERIAL, Standin
 
 from edgebert.check import connected
 from edgebert.devices.android import HOME, adb, shell
+from edgebert.doctor import examine
 from edgebert.errors import DeviceError, UsageError
 
 PEER = Path(__file__).parents[2] / "standins/adb_peer.py"
@@ -36,6 +37,12 @@ def test_facts_want_no_bundle(phone: Standin) -> None:
     assert facts["emulated"] and facts["emulated_because"] == "its properties say qemu"
     assert facts["distribution"] == "Android 14" and facts["cores"] == os.cpu_count() and "avx2" in facts["features"]
     assert facts["throttled"] is None and facts["temperature_c"] is None, "a stand-in has no sensors"
+
+
+def test_doctor(phone: Standin) -> None:
+    found = {finding.what: finding for finding in examine("android")}
+    assert found["adb"].found[0].isdigit() and found["storage"].found.endswith("MB free")
+    assert found["bundle"].state == "ok" and found["emulation"].state == "warning"
 
 
 def test_files_go_and_come_back(phone: Standin, tmp_path: Path) -> None:

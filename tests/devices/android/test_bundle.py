@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import tarfile
 from pathlib import Path
 
 import android_standin
 import pytest
-from android_standin import SERIAL, Standin
+from android_standin import Standin
 
 from edgebert.artifact import Artifact
 from edgebert.check import connected
@@ -55,7 +54,7 @@ def test_packages_that_cannot_be_had(tmp_path: Path) -> None:
     """Real apt, a source without the packages: a folder that is no archive."""
     if reason := android_standin.missing():
         pytest.skip(reason)
-    with pytest.raises(DeviceError, match="apt-get (update|install) failed"):
+    with pytest.raises(DeviceError, match=r"apt-get (update|install) failed"):
         debian.fetch(["hello"], "aarch64", tmp_path / "state", tmp_path / "target", f"deb file:{tmp_path} none main\n")
     assert not (tmp_path / "target").exists()
 
@@ -91,9 +90,8 @@ def test_a_bundle_is_copied_once_and_never_half(phone: Standin, tiny_artifact: A
     phone.shell(f"rm -rf {HOME}")
     pushed = bundle.layer("python", "x86_64").archive
     damaged = bundle.Layer("python", "0" * 64, pushed)
-    with connected("android") as device:
-        with pytest.raises(DeviceError):
-            device._pushed(damaged)  # type: ignore[attr-defined]
+    with connected("android") as device, pytest.raises(DeviceError):
+        device._pushed(damaged)  # type: ignore[attr-defined]
     assert not phone.shell(f"ls {HOME}"), "an archive that is not what it should be gets no name"
 
 
