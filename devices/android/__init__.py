@@ -46,9 +46,6 @@ class Android:
     def __init__(self, serial: str, name: str) -> None:
         self._line = adb.Line(serial, name)
         self.name = self._line.name
-        self._machine = self._line.output("uname -m").strip()
-        if self._machine not in MACHINES:
-            raise DeviceError(f"{self.name} is {self._machine}", f"bundles are made for {' and '.join(MACHINES)}")
         self._layers: dict[str, str] = {}
         self._put: dict[str, str] = {}
         self._engines = Engines()
@@ -128,7 +125,10 @@ class Android:
     def _layer(self, name: str) -> str:
         """The folder of a bundle's layer there, pushed when it is not."""
         if name not in self._layers:
-            self._layers[name] = self._pushed(bundle.layer(name, self._machine))
+            machine = self._line.output("uname -m").strip()
+            if machine not in MACHINES:
+                raise DeviceError(f"{self.name} is {machine}", f"bundles are made for {' and '.join(MACHINES)}")
+            self._layers[name] = self._pushed(bundle.layer(name, machine))
         return self._layers[name]
 
     def _pushed(self, layer: bundle.Layer) -> str:

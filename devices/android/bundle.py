@@ -20,6 +20,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -55,7 +56,16 @@ _NO_WHEEL = {
     "numpy": ("f2py", "distutils", "doc", "_core/include", "_core/lib", "random/lib"),
     "onnxruntime": ("transformers", "tools", "quantization", "backend", "datasets"),
     "ai_edge_litert": ("aot", "vendors", "tools"),
-    "openvino": ("include", "cmake", "tools", "frontend", "torch", "preprocess/torchvision"),
+    "openvino": (
+        "include",
+        "cmake",
+        "tools",
+        "torch",
+        "frontend/pytorch",
+        "frontend/tensorflow",
+        "frontend/jax",
+        "libs/cache.json",
+    ),
 }
 _NO_LIBRARY = (
     "WebGpu", "genai", "converter", "calibration", "openvino_pytorch", "openvino_tensorflow", "openvino_paddle",
@@ -96,7 +106,10 @@ def layer(name: str, machine: str) -> Layer:
     with tempfile.TemporaryDirectory(prefix="edgebert-bundle-") as scratch:
         if name == "edgebert":
             return _packed(name, _own_code(Path(scratch)), cache)
-        wanted = {"builder": VERSION, "machine": machine} | versions(BASE if name == "python" else ENGINES[name])
+        release = platform.freedesktop_os_release().get("VERSION_ID", "")  # decides which Python it is
+        wanted = {"builder": VERSION, "machine": machine, "release": release} | versions(
+            BASE if name == "python" else ENGINES[name]
+        )
         key = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:20]
         note, archive = cache / f"{name}-{key}.json", cache / f"{name}-{key}.tar.gz"
         if note.is_file() and archive.is_file():
@@ -121,7 +134,9 @@ def command(folders: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """
     base = folders["python"]
     site = [f"{base}/site", *(path for name, path in folders.items() if name != "python")]
-    libraries = [f"{base}/lib", *(f"{folders['openvino']}/openvino/libs" for _ in range("openvino" in folders))]
+    libraries = [f"{base}/lib"]
+    if "openvino" in folders:  # its plug-ins find one another by the loader alone
+        libraries.append(f"{folders['openvino']}/openvino/libs")
     environment = {
         "PYTHONHOME": f"{base}/py",  # without it Python takes the standard library of the machine that it is on
         "PYTHONPATH": ":".join(site),
@@ -238,11 +253,11 @@ def _packed(name: str, files: Mapping[str, Path], cache: Path, key: str = "") ->
         raw.seek(0)
         digest = hashlib.file_digest(raw, "sha256").hexdigest()
         target = cache / f"{name}-{key or digest[:20]}.tar.gz"
-        if not target.is_file():
+        if key or not target.is_file():
             raw.seek(0)
             with (
                 tempfile.NamedTemporaryFile(dir=cache, delete=False) as handle,
-                gzip.GzipFile("", fileobj=handle, mode="wb", compresslevel=6, mtime=0) as packed,
+                gzip.GzipFile("", fileobj=handle, mode="wb", compresslevel=4, mtime=0) as packed,
             ):
                 shutil.copyfileobj(raw, packed, 1 << 20)
             Path(handle.name).rename(target)
