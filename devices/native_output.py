@@ -113,15 +113,14 @@ def read_benchmark_app(report: str) -> Figures:
             raise DeviceError(f"benchmark_app failed: {str(results['error'])[:300]}", "does it take this model?")
         # `latency (ms)` is the median; where another percentile was asked for, its name says so.
         told = {key.removesuffix(" (ms)"): value for key, value in results.items()}
-        optional = {
-            "min": told.get("min latency"),
-            "max": told.get("max latency"),
-            "init": told.get("compile model time", told.get("load network time")),
-            "first": told.get("first inference time"),
-        }
+
+        def number(*names: str) -> float | None:
+            return next((float(told[name]) for name in names if name in told), None)
+
         return Figures(
             n=int(told["total number of iterations"]), mean=float(told["avg latency"]), p50=float(told["latency"]),
-            **{key: float(value) for key, value in optional.items() if value is not None},
+            min=number("min latency"), max=number("max latency"), first=number("first inference time"),
+            init=number("compile model time", "load network time"),
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unread("benchmark_app", report) from error

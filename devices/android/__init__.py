@@ -119,7 +119,8 @@ class Android:
             environment, launcher = bundle.command({"python": self._layer("python")})
             assignments = [f"{name}={value}" for name, value in environment.items()]
             command = self._line.shell(["env", *assignments, *launcher, "-c", BOOTSTRAP])
-            self._agent = Agent(self.name, command, self._line.broken, cache=HOME)
+            # The first start in a fresh bundle compiles the standard library.
+            self._agent = Agent(self.name, command, self._line.broken, cache=HOME, timeout=120.0)
         return self._agent
 
     def _layer(self, name: str) -> str:
