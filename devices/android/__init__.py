@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edgebert.artifact import Artifact
+from edgebert.artifact import Artifact, sha256
 from edgebert.doctor import Finding
 from edgebert.errors import DeviceError
 
@@ -25,11 +25,11 @@ HOME = "/data/local/tmp/edgebert"
 #: Machine as `uname -m` tells it -> for which bundles are built.
 MACHINES = ("aarch64", "x86_64")
 
-#: Unpack an archive ($1) whose content has the hash $2 into a folder that gets its name ($3) when it is whole.
+#: Unpack an archive ($1) of the SHA-256 $2 into a folder that gets its name ($3) when it is whole.
 _UNPACK = """
 fresh=${1%/*}
+[ "$(sha256sum < "$1" | cut -c1-64)" = "$2" ] || { echo "error: the copy is damaged" >&2; false; } &&
 mkdir "$fresh/unpacked" && zcat < "$1" | tar -x -C "$fresh/unpacked" &&
-[ "$(zcat < "$1" | sha256sum | cut -c1-64)" = "$2" ] &&
 { mv "$fresh/unpacked" "$3" || [ -d "$3" ]; }
 """
 #: Remove what cut copies left more than an hour ago, and bundles that nobody used for a month.
@@ -141,7 +141,7 @@ class Android:
         try:
             self._line.output('mkdir "$1"', fresh)
             self._line.push(layer.archive, f"{fresh}/archive")
-            self._line.output(_UNPACK, f"{fresh}/archive", layer.hash, target, timeout=300)
+            self._line.output(_UNPACK, f"{fresh}/archive", sha256(layer.archive), target, timeout=900)
         finally:
             with suppress(DeviceError):  # the line may be gone: the next session sweeps
                 self._line.output('rm -rf "$1"', fresh)

@@ -11,7 +11,7 @@ from android_standin import Standin
 
 from edgebert.artifact import Artifact
 from edgebert.check import connected
-from edgebert.devices.android import HOME, bundle, debian
+from edgebert.devices.android import HOME, adb, bundle, debian
 from edgebert.errors import DeviceError, UsageError
 
 
@@ -76,7 +76,9 @@ def test_the_bundle_for_phones(phone: Standin) -> None:
 
 
 @pytest.mark.slow
-def test_a_bundle_is_copied_once_and_never_half(phone: Standin, tiny_artifact: Artifact) -> None:
+def test_a_bundle_is_copied_once_and_never_half(
+    phone: Standin, tiny_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     phone.shell(f"rm -rf {HOME}")
     with connected("android") as device:
         device.put(tiny_artifact.path, "artifact")
@@ -88,11 +90,12 @@ def test_a_bundle_is_copied_once_and_never_half(phone: Standin, tiny_artifact: A
     phone.await_clean(5)
 
     phone.shell(f"rm -rf {HOME}")
-    pushed = bundle.layer("python", "x86_64").archive
-    damaged = bundle.Layer("python", "0" * 64, pushed)
-    with connected("android") as device, pytest.raises(DeviceError):
-        device._pushed(damaged)  # type: ignore[attr-defined]
-    assert not phone.shell(f"ls {HOME}"), "an archive that is not what it should be gets no name"
+    (tmp_path / "archive").write_bytes(bundle.layer("python", "x86_64").archive.read_bytes()[:-1000])
+    push = adb.Line.push
+    monkeypatch.setattr(adb.Line, "push", lambda line, _, target: push(line, tmp_path / "archive", target))
+    with connected("android") as device, pytest.raises(DeviceError, match="android: error: the copy is damaged"):
+        device.put(tiny_artifact.path, "artifact")
+    assert not phone.shell(f"ls {HOME}"), "what came otherwise than it was sent gets no name"
 
 
 @pytest.mark.slow
