@@ -73,7 +73,7 @@ class Agent:
         explain: Callable[[int, str], DeviceError],
         *,
         cache: str | None = None,
-        timeout: float = 30.0,
+        timeout: float = 60.0,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name

@@ -22,7 +22,7 @@ from typing import Any
 
 from edgebert.errors import DeviceError, EdgebertError
 
-#: Seconds after which the answers of a cut measurement are forgotten.
+#: Seconds after which what a cut measurement left is forgotten.
 FORGOTTEN = 7 * 86400
 
 _FILE = re.compile(r"(\d+)-(\d+)\.jsonl")
@@ -108,6 +108,10 @@ def keeping(root: Path, key: str) -> Iterator[Kept]:
     """
     folder = root / key[:32]
     folder.mkdir(parents=True, exist_ok=True)
+    for other in root.iterdir():
+        if time.time() - other.stat().st_mtime > FORGOTTEN:
+            shutil.rmtree(other, ignore_errors=True)
+    folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -139,13 +143,7 @@ def read_events(path: Path) -> list[dict[str, Any]]:
 
 def _read(folder: Path) -> Kept:
     kept = Kept(folder)
-    files = []
-    for path in folder.iterdir():
-        if name := _FILE.fullmatch(path.name):
-            if time.time() - path.stat().st_mtime > FORGOTTEN:
-                path.unlink()
-            else:
-                files.append((int(name[1]), int(name[2]), path))
+    files = [(int(name[1]), int(name[2]), path) for path in folder.iterdir() if (name := _FILE.fullmatch(path.name))]
     for attempt, launch, path in sorted(files):
         kept.add(attempt, launch, [*read_events(path)])
     return kept
