@@ -9,13 +9,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from edgebert.artifact import Artifact
 from edgebert.errors import DeviceError
 from edgebert.processes import PARENT
 from edgebert.worker import SPAWNED
 
+from . import native
 from .facts import linux_facts
 from .remote import WORKER_ENVIRONMENT, check_exit, too_slow
 
@@ -75,6 +78,12 @@ class Local:
                 _end(process)
         check_exit(self.name, code, log.read_text("utf-8", errors="replace"))
         return code
+
+    def bench_native(
+        self, artifacts: Sequence[tuple[str, Artifact]], binary: Path, **plan: Any
+    ) -> list[dict[str, Any]]:
+        """Figures of a benchmark program of the user's; see `native.measure`."""
+        return native.measure(native.Here(self.name, self._scratch / "native", self.facts), artifacts, binary, **plan)
 
     def cleanup(self) -> None:
         """Remove the scratch folder."""

@@ -18,7 +18,9 @@ FOLDER = click.Path(path_type=Path)
 Options = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON value, for programs.")
-on_device = click.option("--device", default="local", show_default=True, help="local, local:PYTHON or ssh:HOST.")
+on_device = click.option(
+    "--device", default="local", show_default=True, help="local, local:PYTHON, ssh:HOST or android:SERIAL."
+)
 
 
 def columns(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -170,16 +172,26 @@ def check(
 @click.option("--lengths", default="16,32,64,128", show_default=True, help="Sequence lengths in tokens.")
 @click.option("--threads", default="1", show_default=True, help="Engine threads, several by commas.")
 @click.option("--launches", type=click.IntRange(min=1), default=5, show_default=True, help="Fresh processes.")
+@click.option("--native", type=FOLDER, help="The engine's own benchmark program, built for the device.")
 @on_device
 @as_json
-def bench(artifacts: tuple[Path, ...], lengths: str, threads: str, launches: int, device: str, as_json: bool) -> None:
-    """Time the engine alone, without tokenization, at fixed sequence lengths; artifacts take turns."""
-    from edgebert.single import bench_artifacts
+def bench(
+    artifacts: tuple[Path, ...], lengths: str, threads: str, launches: int, native: Path | None, device: str,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Time the engine alone, without tokenization, at fixed sequence lengths; artifacts take turns.
 
-    rows = bench_artifacts(
-        artifacts, device=device, lengths=cli_output.numbers("--lengths", lengths), launches=launches,
-        threads=cli_output.numbers("--threads", threads), progress=cli_output.progress(),
-    )  # fmt: skip
+    With --native the times are those of LiteRT's benchmark_model, onnxruntime_perf_test or OpenVINO's benchmark_app,
+    on token ids of the artifact's golden texts.
+    """
+    from edgebert.single import bench_artifacts, bench_native
+
+    wanted = {"lengths": cli_output.numbers("--lengths", lengths), "threads": cli_output.numbers("--threads", threads)}
+    if native is None:
+        progress = cli_output.progress()
+        rows = bench_artifacts(artifacts, device=device, launches=launches, progress=progress, **wanted)
+    else:
+        rows = bench_native(artifacts, native, device=device, launches=launches, **wanted)
     cli_output.bench(rows, as_json=as_json)
 
 

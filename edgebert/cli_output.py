@@ -203,11 +203,18 @@ def bench(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     lengths = sorted({int(length) for row in rows for length in row["engine_ms"]})
     table = Table("artifact", "engine", "threads", *(f"{length} tokens, ms" for length in lengths))
     for row in rows:
-        cells = (row["engine_ms"].get(str(length)) for length in lengths)
-        table.add_row(
-            row["name"], row["engine"], str(row["threads"]), *(f"{c['p50']:.3f}" if c else "–" for c in cells)
-        )
+        cells = (_milliseconds(row["engine_ms"].get(str(length))) for length in lengths)
+        table.add_row(row["name"], row["engine"], str(row["threads"]), *cells)
     print_table(table)
+
+
+def _milliseconds(cell: Mapping[str, float | None] | None) -> str:
+    """The median; the mean where a native program told no median; a dash where nothing was timed."""
+    if not cell:
+        return "–"
+    if cell["p50"] is None:
+        return f"mean {cell['mean']:.3f}"
+    return f"{cell['p50']:.3f}"
 
 
 def exported(artifact: Artifact) -> None:

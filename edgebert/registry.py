@@ -32,6 +32,7 @@ BUILT_IN = {
         "torch": "edgebert.runtimes.torch:load",
     },
     "devices": {
+        "android": "edgebert.devices.android:connect",
         "local": "edgebert.devices.local:connect",
         "ssh": "edgebert.devices.ssh:connect",
     },

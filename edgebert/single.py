@@ -140,6 +140,28 @@ def check_artifact(
     return results_of(measured)[0]
 
 
+def bench_native(
+    paths: Sequence[Path], binary: Path, *, device: str, lengths: Sequence[int], threads: Sequence[int], launches: int
+) -> list[dict[str, Any]]:
+    """As `bench_artifacts`, by a benchmark program of the engine's own, 50 runs for each launch.
+
+    Raises:
+        UsageError: the device or the artifacts' format has no such program.
+        ArtifactError, DeviceError: as `check_artifact`.
+    """
+    loaded = [(name, artifacts.load(path)) for name, path in zip(_names(paths), paths, strict=True)]
+    with connected(device) as connection:
+        bench = getattr(connection, "bench_native", None)
+        if bench is None:
+            raise UsageError(f"{device}: native figures are taken on local and android devices", "leave --native out")
+        rows: list[dict[str, Any]] = bench(loaded, binary, lengths=lengths, threads=threads, runs=50 * launches)
+    return rows
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    return [path.name if len({p.name for p in paths}) == len(paths) else str(path) for path in paths]
+
+
 def bench_artifacts(
     paths: Sequence[Path],
     *,
@@ -155,7 +177,7 @@ def bench_artifacts(
         ArtifactError, DeviceError: as `check_artifact`.
     """
     loaded = [artifacts.load(path) for path in paths]
-    names = [path.name if len({p.name for p in paths}) == len(paths) else str(path) for path in paths]
+    names = _names(paths)
     rows = []
     with connected(device) as connection:
         for count in threads:

@@ -26,10 +26,13 @@ DEVICES = {
     "local": ("local", None),
     "python": (f"local:{sys.executable}", None),
     "ssh": ("ssh:pi", "sshd"),
+    "android": ("android", "phone"),
 }
+#: Those that first have to build or copy an environment.
+SLOW = {"android"}
 
 
-@pytest.fixture(params=DEVICES)
+@pytest.fixture(params=[pytest.param(kind, marks=pytest.mark.slow if kind in SLOW else ()) for kind in DEVICES])
 def device(request: pytest.FixtureRequest) -> Iterator[Device]:
     name, fixture = DEVICES[request.param]
     if fixture is not None:
