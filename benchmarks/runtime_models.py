@@ -1,9 +1,10 @@
 """The artifacts that the runtime's benchmarks ask: `python benchmarks/runtime_models.py OUT [SHARED]`.
 
-OUT receives `small/<format>-<precision>`, a BERT of 2 layers × 128 with random weights, whose vocabulary is that of the
-example's intents; and, where SHARED holds CLINC150 and its teacher, `clinc150/<format>-<precision>`: that teacher cut to
-the CLINC150 student's shape (3 layers, 576 neurons, pruned vocabulary) without any training. Both answer nonsense at the
-speed and size of the real thing. An artifact that is there is left alone.
+OUT receives `small/<format>-<precision>`, a BERT of 2 layers × 128 with random weights, whose vocabulary is that of
+the example's intents; and, where SHARED is given (the folder with CLINC150 and its teacher),
+`clinc150/<format>-<precision>`: that teacher cut to the CLINC150 student's shape (3 layers, 576 neurons, pruned
+vocabulary) without any training. Both answer nonsense at the speed and size of the real thing. An artifact that is
+there is left alone.
 """
 
 from __future__ import annotations

@@ -208,7 +208,7 @@ def check(artifact: Artifact, runtime: Runtime, tokenizer: Tokenizer | None = No
 
 def _compare(task: Task, expected: Sequence[Outputs], found: Sequence[Outputs], tolerance: float) -> GoldenCheck:
     wrong: list[str] = []
-    worst, flips, decided = {name: (0.0, "") for name in task.outputs}, 0, 0
+    worst, flips, decided = dict.fromkeys(task.outputs, (0.0, "")), 0, 0
     for number, (there, here) in enumerate(zip(expected, found, strict=True)):
         for name, array in there.items():
             if here[name].shape != array.shape or not np.isfinite(here[name]).all():

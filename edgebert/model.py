@@ -21,6 +21,7 @@ from edgebert.protocols import Loader, Runtime
 from edgebert.tasks import Encoded, Record
 from edgebert.tensors import tensors
 from edgebert.tokenization import check_text, load_tokenizer
+from edgebert.words import cached
 
 #: What `predict` takes as one question.
 Question = str | Mapping[str, str] | tuple[str, ...]
@@ -38,9 +39,11 @@ class Model:
         self.runtime = runtime
         self.labels = artifact.manifest.labels
         self.task = tasks.get(artifact.manifest.task, artifact.manifest.task_settings)
-        self.tokenizer = load_tokenizer(artifact.path, None if self.task.windowed else artifact.manifest.max_length)
+        max_length = artifact.manifest.max_length
+        tokenizer = load_tokenizer(artifact.path, None if self.task.windowed else max_length)
+        self.tokenizer = tokenizer if self.task.windowed else cached(tokenizer, max_length)
         self._roles = self.task.roles
-        self._longest = artifact.manifest.max_length
+        self._longest = max_length
         self._lengths = artifact.manifest.lengths
         self._inputs = tuple(spec.name for spec in artifact.manifest.inputs)
         self._outputs = [(spec.name, spec.per_token) for spec in artifact.manifest.outputs]

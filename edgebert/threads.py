@@ -1,8 +1,8 @@
 """How many engine threads are best for one artifact on this machine: measured once, then remembered.
 
 More threads are not always quicker: on a small student they wait for one another longer than they compute, and beside
-other work they wait for cores. So the engine alone is timed at the artifact's own sequence lengths with one thread, two,
-and so on up to the big cores that this process may use (`edgebert.cpu`).
+other work they wait for cores. So the engine alone is timed at the artifact's own sequence lengths: with one thread,
+with two, and so on up to the big cores that this process may use (`edgebert.cpu`).
 """
 
 from __future__ import annotations

@@ -52,6 +52,7 @@ class OnnxRuntime:
             ) from error
         self._inputs = [(spec.name, np.dtype(spec.dtype)) for spec in artifact.manifest.inputs]
         self._names = [name for name, _ in self._inputs]
+        self._as_given = all(dtype == np.int64 for _, dtype in self._inputs)
         self._outputs = [spec.name for spec in artifact.manifest.outputs]
 
     def run(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
@@ -59,8 +60,9 @@ class OnnxRuntime:
         session = self._session
         if session is None:
             raise closed(self.engine)
-        given = in_order(inputs, self._names)
-        feed = {name: array.astype(dtype, copy=False) for (name, dtype), array in zip(self._inputs, given, strict=True)}
+        feed = dict(zip(self._names, in_order(inputs, self._names), strict=True))
+        if not self._as_given:
+            feed = {name: feed[name].astype(dtype, copy=False) for name, dtype in self._inputs}
         return dict(zip(self._outputs, session.run(self._outputs, feed), strict=True))
 
     def close(self) -> None:
