@@ -15,7 +15,6 @@ measured on a device before they were found again there. The rule, also written 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgebert import cache, cpu, tasks
+from edgebert import tasks
 from edgebert.artifact import GOLDEN, Artifact
 from edgebert.errors import ArtifactError
 from edgebert.protocols import Runtime, TensorSpec
@@ -35,8 +34,6 @@ from edgebert.tokenization import load_tokenizer
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-#: The kind of what is remembered of them.
-KIND = "golden"
 TEXTS = 16
 RULE = "token ids equal; |output - expected| <= tolerance; same largest output where its margin > tolerance"
 
@@ -133,39 +130,6 @@ def make(
 def records_of(artifact: Artifact) -> list[Record]:
     """The records of an artifact's golden answers."""
     return [{"text": text} if isinstance(text, str) else text for text in artifact.golden()["texts"]]
-
-
-def ensure(artifact: Artifact, runtime: Runtime, tokenizer: Tokenizer) -> None:
-    """Ask the golden texts unless this engine answered them rightly on this processor before.
-
-    Remembered in the user's cache folder by artifact id, engine and its settings, tokenizer, and the processor's name
-    and features. A wrong answer is never remembered.
-
-    Raises:
-        ArtifactError: an answer is another one than where the artifact was made.
-    """
-    key = {
-        "artifact": artifact.artifact_id,
-        "engine": runtime.engine,
-        "settings": {name: str(value) for name, value in runtime.settings.items()},
-        "tokenizer": tokenizer_version(tokenizer),
-        "cpu": cpu.identity(),
-    }
-    if cache.recall(KIND, key) is True:
-        return
-    found = check(artifact, runtime, tokenizer)
-    if not found.ok:
-        raise ArtifactError(
-            f"{artifact.path} answers otherwise in {runtime.engine} here than where it was made: {found.details}",
-            "use another version of the engine, or another precision (tflite-int8-legacy for tflite-runtime 2.14)",
-        )
-    cache.remember(KIND, key, True)
-
-
-def tokenizer_version(tokenizer: object) -> str:
-    """Module and version of what tokenizes: a new release may give other ids."""
-    module = type(tokenizer).__module__.partition(".")[0]
-    return f"{module} {getattr(sys.modules.get(module), '__version__', '')}".strip()
 
 
 def check(artifact: Artifact, runtime: Runtime, tokenizer: Tokenizer | None = None) -> GoldenCheck:

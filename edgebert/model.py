@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgebert import artifact as artifacts
-from edgebert import registry, tasks
+from edgebert import first_load, registry, tasks
 from edgebert.artifact import Artifact
 from edgebert.errors import DataError, UsageError
 from edgebert.protocols import Loader, Runtime
@@ -79,9 +79,7 @@ class Model:
         try:
             model = cls(artifact, runtime)
             if golden:
-                from edgebert import golden as answers
-
-                answers.ensure(artifact, runtime, model.tokenizer)
+                first_load.ensure(artifact, runtime, model.tokenizer)
         except BaseException:
             runtime.close()
             raise

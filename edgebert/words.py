@@ -9,6 +9,7 @@ long way. Pieces always come from the tokenizer itself: nothing here knows a voc
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -83,3 +84,10 @@ def cached(tokenizer: Tokenizer, max_length: int) -> Any:
     if len(frame) != 2 or probe.ids != [frame[0], *probe.ids[1:-1], frame[1]] or any(probe.type_ids):
         return tokenizer
     return WordCache(tokenizer, frame[0], frame[1], tuple(token.content for token in added), max_length)
+
+
+def version_of(tokenizer: object) -> str:
+    """Package and version of what makes the token ids: `tokenizers 0.22.2`."""
+    inner = tokenizer._tokenizer if isinstance(tokenizer, WordCache) else tokenizer
+    package = type(inner).__module__.partition(".")[0]
+    return f"{package} {getattr(sys.modules.get(package), '__version__', '')}".strip()

@@ -15,7 +15,7 @@ import pytest
 
 import edgebert
 from edgebert import artifact as artifacts
-from edgebert import cache, golden
+from edgebert import cache, first_load, golden
 from edgebert.artifact import Artifact
 from edgebert.errors import ArtifactError, DataError, UsageError
 from edgebert.model import Model
@@ -126,10 +126,10 @@ def test_golden_answers_are_asked_at_the_first_load_alone(
     monkeypatch.setattr(golden, "check", counting)
     edgebert.load(tiny_artifact.path).close()
     edgebert.load(tiny_artifact.path).close()
-    assert len(asked) == 1 and len(list((empty_cache / golden.KIND).iterdir())) == 1
+    assert len(asked) == 1 and len(list((empty_cache / first_load.KIND).iterdir())) == 1
     edgebert.load(tiny_artifact.path, threads=2).close()
     assert len(asked) == 2, "other settings, other sums"
-    monkeypatch.setattr(golden.cpu, "identity", lambda: {"machine": "another"})
+    monkeypatch.setattr(first_load.cpu, "identity", lambda: {"machine": "another"})
     edgebert.load(tiny_artifact.path).close()
     assert len(asked) == 3, "another processor, other kernels"
     Model.load(tiny_artifact.path, threads=3, golden=False).close()

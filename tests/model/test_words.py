@@ -10,6 +10,7 @@ from typing import Any
 
 import odd_texts
 import pytest
+import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,6 +71,7 @@ def test_pairs_and_options_go_the_long_way(pair: tuple[Any, WordCache]) -> None:
     bare = quick.encode("the light", add_special_tokens=False)
     assert bare.ids == plain.encode("the light", add_special_tokens=False).ids
     assert quick.get_vocab_size() == plain.get_vocab_size()
+    assert words.version_of(quick) == words.version_of(plain) == f"tokenizers {tokenizers.__version__}"
 
 
 def test_memory_is_bounded(pair: tuple[Any, WordCache], monkeypatch: pytest.MonkeyPatch) -> None:
