@@ -25,7 +25,7 @@ def tensors(window: Encoded, inputs: Sequence[str], lengths: Sequence[int]) -> d
             filled[name] = _ones_then_zeros(length)[:, length - used : 2 * length - used]
         elif name == "input_ids":
             filled[name] = _padded(window.input_ids, length)
-        elif 1 in window.token_type_ids:
+        elif any(window.token_type_ids):
             filled[name] = _padded(window.token_type_ids, length)
         else:
             filled[name] = _ones_then_zeros(length)[:, length:]

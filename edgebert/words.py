@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-#: Words that are kept; then it begins anew. About 3 MB.
+#: Words that are kept; then it begins anew. About 6 MB.
 MOST = 20_000
 
 #: Longer ones are rare, and would be the way to fill the memory.
