@@ -234,6 +234,12 @@ class DistillSpec(_Training):
         description="how much more a text weighs in the logits loss that the teacher answers rightly; "
         "for single labels and tokens",
     )
+    entity_weight: float = Field(
+        default=10.0,
+        ge=0,
+        description="token classification: how much more a token weighs in the logits loss that the teacher sees in "
+        "an entity",
+    )
     temperature: Positive = Field(default=2.0, description="softens the teacher's answers in the logits loss")
     lr: Positive = Field(default=5e-4, description="peak learning rate")
     noise: Fraction = Field(default=0.1, description="share of word pieces replaced at random in the training text")

@@ -97,7 +97,7 @@ def teach(recipe: Recipe, task: Task, splits: Splits, store: Store) -> Teacher:
             fine_tune(
                 spec, task=task, labels=labels, train=splits.train, validation=splits.validation,
                 lengths=recipe.lengths, out=path, work=store.work(f"teacher-{key.digest[:16]}"),
-                progress=store.progress, base=base or Path(),
+                progress=store.progress, body=base,
             )  # fmt: skip
 
         store.stage("teacher", key, [path], make)
