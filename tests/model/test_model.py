@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import subprocess
+import sys
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -159,3 +161,15 @@ def test_other_token_ids_are_shown(tiny_artifact: Artifact, tmp_path: Path, empt
 
     with pytest.raises(ArtifactError, match=r"window 2 has other token ids: from token 1 on \[.*expected \["):
         edgebert.load(resigned(tiny_artifact, tmp_path / "changed", change))
+
+
+def test_a_later_start_imports_no_more_than_it_needs(tiny_artifact: Artifact) -> None:
+    unneeded = ("rich", "click", "shutil", "tempfile", "difflib", "importlib.metadata", "asyncio", "edgebert.golden")
+    code = (
+        "import sys, numpy, onnxruntime, tokenizers; engine = set(sys.modules); import edgebert; "
+        "model = edgebert.load(sys.argv[1]); model.predict('the light'); "
+        f"print([name for name in {unneeded!r} if name in sys.modules and name not in engine])"
+    )
+    for _ in range(2):  # the first may ask the golden answers
+        done = subprocess.run([sys.executable, "-c", code, tiny_artifact.path], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
