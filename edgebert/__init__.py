@@ -14,7 +14,7 @@ Read `edgebert.pipeline` to see that flow on one screen. In a product, two names
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from edgebert.errors import EdgebertError
 
@@ -26,20 +26,23 @@ __version__ = "0.1.0"
 __all__ = ["EdgebertError", "__version__", "load", "run"]
 
 
-def load(path: str | Path, *, threads: int = 1) -> Model:
+def load(path: str | Path, *, threads: int | Literal["auto"] = 1, low_power: bool = False) -> Model:
     """Load an artifact of any format, verified, ready to `predict`.
+
+    The first time on a machine the artifact's golden answers are asked, and remembered.
 
     Args:
         path: an artifact folder.
-        threads: of the engine, for one prediction.
+        threads: of the engine, for one prediction; `auto`: measured once on this machine, and remembered.
+        low_power: idle threads of the engine must not spin.
 
     Raises:
-        ArtifactError: no artifact, damaged, or of another format version.
+        ArtifactError: no artifact, damaged, of another format version, or answering otherwise on this machine.
         MissingExtra: its engine is not installed.
     """
     from edgebert.model import Model
 
-    return Model.load(Path(path), threads=threads)
+    return Model.load(Path(path), threads=threads, low_power=low_power)
 
 
 def run(recipe: str | Path, **options: Any) -> Report | None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
@@ -121,6 +119,9 @@ def save(folder: Path, manifest: Manifest, target: Path) -> Artifact:
 
 def replace_folder(source: Path, target: Path) -> None:
     """Rename a folder to `target`, in whose place nothing or an older one stands."""
+    import shutil  # here and not above: a device that only loads artifacts starts sooner without them
+    import tempfile
+
     target.parent.mkdir(parents=True, exist_ok=True)
     for stale in target.parent.glob(f".{target.name}-old-*"):  # of a process that was killed between the renames
         shutil.rmtree(stale, ignore_errors=True)

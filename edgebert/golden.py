@@ -18,7 +18,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ from edgebert.protocols import Runtime, TensorSpec
 from edgebert.tasks import Encoded, Outputs, Record, Task
 from edgebert.tensors import tensors
 from edgebert.tokenization import load_tokenizer
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 TEXTS = 16
 RULE = "token ids equal; |output - expected| <= tolerance; same largest output where its margin > tolerance"
@@ -129,12 +132,13 @@ def records_of(artifact: Artifact) -> list[Record]:
     return [{"text": text} if isinstance(text, str) else text for text in artifact.golden()["texts"]]
 
 
-def check(artifact: Artifact, runtime: Runtime) -> GoldenCheck:
+def check(artifact: Artifact, runtime: Runtime, tokenizer: Tokenizer | None = None) -> GoldenCheck:
     """Ask the golden texts again.
 
     Args:
         artifact: whose `golden.json` is read.
         runtime: the artifact, loaded.
+        tokenizer: of the artifact, as `load_tokenizer` gives it; default: read again.
 
     Raises:
         ArtifactError: `golden.json` is malformed, or the runtime fails.
@@ -157,35 +161,60 @@ def check(artifact: Artifact, runtime: Runtime) -> GoldenCheck:
         raise ArtifactError(
             f"{artifact.path}: {GOLDEN} is malformed: {error}", "copy or export the artifact again"
         ) from error
-    tokenizer = load_tokenizer(artifact.path, None if task.windowed else manifest.max_length)
+    if tokenizer is None:
+        tokenizer = load_tokenizer(artifact.path, None if task.windowed else manifest.max_length)
     windows = [window for record in records for window in task.encode(tokenizer, record, manifest.max_length)]
     if [window.input_ids for window in windows] != ids:
-        pairs = enumerate(zip(windows, ids, strict=False))
-        number = next((n for n, (window, row) in pairs if window.input_ids != row), min(len(windows), len(ids)))
-        return GoldenCheck(False, float("inf"), tolerance, f"text {number} has other token ids")
+        return GoldenCheck(False, float("inf"), tolerance, _other_ids([w.input_ids for w in windows], ids))
     found = run(windows, runtime, manifest.inputs, manifest.lengths, manifest.outputs)
     return _compare(task, expected, found, tolerance)
 
 
 def _compare(task: Task, expected: Sequence[Outputs], found: Sequence[Outputs], tolerance: float) -> GoldenCheck:
     wrong: list[str] = []
-    worst, flips, decided = dict.fromkeys(task.outputs, 0.0), 0, 0
-    for there, here in zip(expected, found, strict=True):
+    worst, flips, decided = dict.fromkeys(task.outputs, (0.0, "")), 0, 0
+    for number, (there, here) in enumerate(zip(expected, found, strict=True)):
         for name, array in there.items():
             if here[name].shape != array.shape or not np.isfinite(here[name]).all():
-                return GoldenCheck(False, float("inf"), tolerance, f"{name} is misshapen or not finite")
-            error = float(np.abs(here[name].astype(np.float64) - array).max(initial=0.0))
-            worst[name] = max(worst[name], error)
+                found_shape = list(here[name].shape)
+                details = f"{name} of window {number} is {found_shape}, {list(array.shape)} finite numbers expected"
+                return GoldenCheck(False, float("inf"), tolerance, details)
+            worst[name] = max(worst[name], _worst(name, number, array, here[name]))
         before = task.decide(there)
         clear = before.margins > tolerance
         decided += int(clear.sum())
         flips += int((clear & (task.decide(here).chosen != before.chosen)).sum())
-    for name, error in worst.items():
+    for error, where in worst.values():
         if error > tolerance:
-            wrong.append(f"{name} is off by {error:.3g} where {tolerance:.3g} is allowed")
+            wrong.append(f"{where}, off by {error:.3g} where {tolerance:.3g} is allowed")
     if flips:
         wrong.append(f"{flips} of {decided} clear answers changed")
-    return GoldenCheck(not wrong, max(worst.values()), tolerance, "; ".join(wrong))
+    return GoldenCheck(not wrong, max(error for error, _ in worst.values()), tolerance, "; ".join(wrong))
+
+
+def _worst(name: str, number: int, expected: NDArray[np.float32], found: NDArray[np.float32]) -> tuple[float, str]:
+    """The largest difference of one output of one window, and what stands there."""
+    if not expected.size:
+        return 0.0, ""
+    error = np.abs(found.astype(np.float64) - expected)
+    place = np.unravel_index(int(error.argmax()), error.shape)
+    index = ", ".join(str(int(i)) for i in place)
+    where = f"{name}[{index}] of window {number} is {found[place]:.4g}, expected {expected[place]:.4g}"
+    return float(error[place]), where
+
+
+def _other_ids(found: Sequence[Sequence[int]], expected: Sequence[Sequence[int]]) -> str:
+    """Where the token ids part."""
+    for number, (here, there) in enumerate(zip(found, expected, strict=False)):
+        if list(here) != list(there):
+            at = next(
+                (i for i, (a, b) in enumerate(zip(here, there, strict=False)) if a != b), min(map(len, (here, there)))
+            )
+            return (
+                f"window {number} has other token ids: from token {at} on {list(here[at : at + 5])}, "
+                f"expected {list(there[at : at + 5])}"
+            )
+    return f"{len(found)} windows of token ids, expected {len(expected)}"
 
 
 def _inputs_of(task: Task, record: Record) -> Any:

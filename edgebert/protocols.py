@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from edgebert.artifact import Artifact
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -110,10 +113,31 @@ class Runtime(Protocol):
         """What decides its speed and numbers: threads, precision hint, ..."""
 
     def run(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
-        """Int64 inputs of shape (batch, length) by name -> float32 outputs by name."""
+        """Int64 inputs of shape (batch, length) by name -> float32 outputs by name.
+
+        Safe from several threads at once. The outputs are the caller's: a later run does not change them. Raises
+        UsageError for an input that is missing, a shape that the model does not take, or after `close`.
+        """
 
     def close(self) -> None:
-        """Free the engine; the runtime cannot be used after."""
+        """Free the engine; a second time does nothing. A run that is under way in another thread still ends well."""
+
+
+class Loader(Protocol):
+    """What is registered under a runtime's name."""
+
+    def __call__(self, artifact: Artifact, threads: int, *, low_power: bool = False) -> Runtime:
+        """Load a verified artifact.
+
+        Args:
+            artifact: every file of which was hashed.
+            threads: of the engine, for one run.
+            low_power: idle threads must not spin.
+
+        Raises:
+            ArtifactError: the engine refuses it.
+            MissingExtra: the engine is not installed.
+        """
 
 
 class Device(Protocol):

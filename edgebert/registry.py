@@ -6,7 +6,6 @@ Our own back ends stand in a static table; other packages add theirs through the
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from typing import Any
 
@@ -58,6 +57,8 @@ def find(kind: str, name: str) -> Any:
     for point in _entry_points(kind):
         if point.name == name:
             return point.load()
+    import difflib
+
     close = difflib.get_close_matches(name, names(kind), n=1)
     raise UsageError(
         f"{name!r} is not one of the {kind}",

@@ -92,7 +92,7 @@ def run(job: Job, output: Output) -> None:
     """
     records = list(read_records(Path(job.records)))
     start = time.perf_counter_ns()
-    model = Model.load(Path(job.artifact), threads=job.threads)
+    model = Model.load(Path(job.artifact), threads=job.threads, golden=False)  # asked below, where the job says so
     loaded = (time.perf_counter_ns() - start) / 1e6
     model.predict_record(records[0])
     spawned = os.environ.get(SPAWNED)

@@ -5,6 +5,7 @@ Fixed shapes are twice as quick as dynamic ones on small models.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,11 +16,16 @@ from edgebert.artifact import Artifact
 from edgebert.errors import ArtifactError, UsageError, require
 from edgebert.protocols import Tensors
 
+from .common import closed, in_order
+
 
 class OpenvinoRuntime:
-    """One compiled model and one infer request for each sequence length."""
+    """One compiled model and one infer request for each sequence length.
 
-    def __init__(self, artifact: Artifact, threads: int) -> None:
+    A request is not safe from several threads, so they take turns. Its threads do not spin between runs.
+    """
+
+    def __init__(self, artifact: Artifact, threads: int, low_power: bool) -> None:
         self._ov = ov = require("openvino", "openvino")
         self.engine = f"openvino {ov.__version__.split('-')[0]}"
         precision = artifact.manifest.settings.get("INFERENCE_PRECISION_HINT", "f32")
@@ -32,15 +38,16 @@ class OpenvinoRuntime:
             # Pinned threads of two processes may sit on one core while another idles.
             "ENABLE_CPU_PINNING": False,
         }
-        self.settings: Mapping[str, Any] = {"threads": threads, **self._options}
+        self.settings: Mapping[str, Any] = {"threads": threads, "low_power": low_power, **self._options}
+        self._lock = threading.Lock()
         self._path = artifact.model_path
         self._inputs = [spec.name for spec in artifact.manifest.inputs]
         self._outputs = [spec.name for spec in artifact.manifest.outputs]
         self._lengths = frozenset(artifact.manifest.lengths)
         self._bound: dict[int, tuple[Any, list[NDArray[np.int64]], list[Any]]] = {}
-        self._core = ov.Core()
+        self._core: Any = ov.Core()
         try:
-            self._model = self._core.read_model(str(self._path))
+            self._model: Any = self._core.read_model(str(self._path))
             self._check_names()
             self._compile(min(self._lengths))
         except (RuntimeError, ValueError) as error:
@@ -48,24 +55,25 @@ class OpenvinoRuntime:
 
     def run(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
         """Int64 inputs [1, length] by name -> float32 outputs by name; `length` is one of the manifest's."""
-        try:
-            given = [inputs[name] for name in self._inputs]
-        except KeyError as error:
-            raise UsageError(f"the input {error} is missing", f"given: {', '.join(inputs)}") from None
+        given = in_order(inputs, self._inputs)
         batch, length = given[0].shape
-        request, arrays, outputs = self._bound.get(length) or self._compile(length)
         if batch != 1:
             raise UsageError(f"this model takes one text at a time, not {batch}", "give them one by one")
-        # Into arrays that the request is bound to: handing tensors over at each call costs a sixth of its time.
-        for array, values in zip(arrays, given, strict=True):
-            array[:] = values
-        request.infer()
-        return {name: tensor.data.copy() for name, tensor in zip(self._outputs, outputs, strict=True)}
+        with self._lock:
+            if self._core is None:
+                raise closed(self.engine)
+            request, arrays, outputs = self._bound.get(length) or self._compile(length)
+            # Into arrays that the request is bound to: handing tensors over at each call costs a sixth of its time.
+            for array, values in zip(arrays, given, strict=True):
+                array[:] = values
+            request.infer(share_outputs=True)
+            return {name: tensor.data.copy() for name, tensor in zip(self._outputs, outputs, strict=True)}
 
     def close(self) -> None:
-        """Free the compiled models."""
-        self._bound.clear()
-        del self._model, self._core
+        """Free the compiled models, when their run has ended."""
+        with self._lock:
+            self._bound.clear()
+            self._model = self._core = None
 
     def _compile(self, length: int) -> tuple[Any, list[NDArray[np.int64]], list[Any]]:
         """A request for one sequence length, the arrays that it reads, and the tensors that it fills."""
@@ -100,6 +108,6 @@ class OpenvinoRuntime:
         )
 
 
-def load(artifact: Artifact, threads: int) -> OpenvinoRuntime:
+def load(artifact: Artifact, threads: int, *, low_power: bool = False) -> OpenvinoRuntime:
     """Load a verified artifact. Raises ArtifactError, MissingExtra."""
-    return OpenvinoRuntime(artifact, threads)
+    return OpenvinoRuntime(artifact, threads, low_power)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -14,27 +15,30 @@ from edgebert.artifact import Artifact
 from edgebert.errors import ArtifactError, MissingExtra, UsageError
 from edgebert.protocols import Tensors
 
+from .common import closed, in_order
+
 #: Module of the interpreter -> the distribution that brings it.
 ENGINES = {"ai_edge_litert.interpreter": "ai-edge-litert", "tflite_runtime.interpreter": "tflite-runtime"}
 
 
 class TfliteRuntime:
-    """One interpreter, one signature for each sequence length; its kernels are XNNPACK's."""
+    """One interpreter, one signature for each sequence length; its kernels are XNNPACK's, whose threads never spin.
 
-    def __init__(self, artifact: Artifact, threads: int) -> None:
-        from importlib import metadata
+    The interpreter maps the model file into memory. It is not safe from several threads, so they take turns.
+    """
 
+    def __init__(self, artifact: Artifact, threads: int, low_power: bool) -> None:
         module = _engine()
-        name = ENGINES[module.__name__]
-        self.engine = f"{name} {metadata.version(name)}"
-        self.settings: Mapping[str, Any] = {"threads": threads}
+        self.engine = f"{ENGINES[module.__name__]} {_version(module)}"
+        self.settings: Mapping[str, Any] = {"threads": threads, "low_power": low_power}
+        self._lock = threading.Lock()
         self._inputs = [(spec.name, np.dtype(spec.dtype)) for spec in artifact.manifest.inputs]
+        self._names = [name for name, _ in self._inputs]
         self._outputs = [spec.name for spec in artifact.manifest.outputs]
+        self._lengths = artifact.manifest.lengths
         try:
             self._interpreter = module.Interpreter(str(artifact.model_path), num_threads=threads)
-            self._runners = {
-                length: self._interpreter.get_signature_runner(f"seq{length}") for length in artifact.manifest.lengths
-            }
+            self._runners = {length: self._interpreter.get_signature_runner(f"seq{length}") for length in self._lengths}
         except (RuntimeError, ValueError, AttributeError) as error:  # AttributeError: tflite-runtime with numpy 2
             raise ArtifactError(
                 f"{artifact.model_path} is refused by {self.engine}: {str(error)[:300]}",
@@ -43,24 +47,26 @@ class TfliteRuntime:
 
     def run(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
         """Int64 inputs [1, length] by name -> float32 outputs by name; `length` is one of the manifest's."""
-        try:
-            feed = {name: inputs[name].astype(dtype, copy=False) for name, dtype in self._inputs}
-        except KeyError as error:
-            raise UsageError(f"the input {error} is missing", f"given: {', '.join(inputs)}") from None
-        batch, length = feed[self._inputs[0][0]].shape
-        runner = self._runners.get(length)
-        if runner is None or batch != 1:
+        given = in_order(inputs, self._names)
+        batch, length = given[0].shape
+        if batch != 1 or length not in self._lengths:
             raise UsageError(
-                f"this model takes one text of {sorted(self._runners)} tokens, not {batch} of {length}",
+                f"this model takes one text of {list(self._lengths)} tokens, not {batch} of {length}",
                 "give them one by one, padded to the next of these lengths",
             )
-        found = runner(**feed)
+        feed = {name: array.astype(dtype, copy=False) for (name, dtype), array in zip(self._inputs, given, strict=True)}
+        with self._lock:
+            runner = self._runners.get(length)
+            if runner is None:
+                raise closed(self.engine)
+            found = runner(**feed)
         return {name: found[name] for name in self._outputs}
 
     def close(self) -> None:
-        """Free the interpreter."""
-        self._runners.clear()
-        del self._interpreter
+        """Free the interpreter, when its run has ended."""
+        with self._lock:
+            self._runners.clear()
+            self._interpreter = None
 
 
 def _engine() -> ModuleType:
@@ -74,6 +80,17 @@ def _engine() -> ModuleType:
     )
 
 
-def load(artifact: Artifact, threads: int) -> TfliteRuntime:
+def _version(module: ModuleType) -> str:
+    """From the package itself where it says so: reading the metadata of distributions takes tens of milliseconds."""
+    package = importlib.import_module(module.__name__.partition(".")[0])
+    found = getattr(package, "__version__", None)
+    if found is None:
+        from importlib import metadata
+
+        found = metadata.version(ENGINES[module.__name__])
+    return str(found)
+
+
+def load(artifact: Artifact, threads: int, *, low_power: bool = False) -> TfliteRuntime:
     """Load a verified artifact. Raises ArtifactError, MissingExtra."""
-    return TfliteRuntime(artifact, threads)
+    return TfliteRuntime(artifact, threads, low_power)

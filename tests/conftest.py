@@ -28,6 +28,12 @@ WORDS = {
 FRAMES = ("please {}", "the {} now", "i want {} today", "{}", "could you do the {} thing for me", "{}, quickly!")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Whatever tests find out about this machine stays out of the user's cache, in child processes too."""
+    os.environ["EDGEBERT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with real data and models: EDGEBERT_SHARED, or `../shared` beside the checkout."""

@@ -104,8 +104,11 @@ class TextClassification:
             order = chosen[np.argsort(-probabilities[chosen], kind="stable")]
             return LabelSet(tuple(labels[i] for i in order), tuple(float(probabilities[i]) for i in order), truncated)
         best = int(logits.argmax())
-        exponentials = np.exp((logits - logits[best]) / self.temperature)
-        score = float(1.0 / exponentials.sum())
+        exponentials = logits - logits[best]
+        if self.temperature != 1.0:
+            exponentials /= self.temperature
+        np.exp(exponentials, out=exponentials)
+        score = 1.0 / float(np.add.reduce(exponentials))
         if self.threshold is not None and score < self.threshold:
             return Prediction(self.out_of_scope or "", score, truncated, rejected=True)
         return Prediction(labels[best], score, truncated)
