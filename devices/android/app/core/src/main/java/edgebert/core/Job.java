@@ -23,8 +23,7 @@ public record Job(
     public static Job read(String json) {
         try {
             Map<String, Object> fields = Json.object(Json.parse(json), "the job");
-            Settings read = new Settings("a job", fields);
-            Object lengths = fields.get("lengths");
+            Settings read = new Settings("a job for this app", fields);
             Job job = new Job(
                 read.string("artifact", ""),
                 read.string("records", ""),
@@ -32,12 +31,20 @@ public record Job(
                 read.truth("golden", true),
                 read.truth("predict", false),
                 read.integer("samples", 0),
-                lengths == null ? new int[0] : Json.integers(lengths, "lengths"),
+                read.integers("lengths"),
                 read.integer("engine_samples", 50),
                 read.integer("seed", 0));
+            read.forget(Job::asksNothing); // fields that a later host added, and does not use
+            read.finish();
             return job;
         } catch (Json.Malformed error) {
             throw EdgebertException.usage("the job file: " + error.getMessage(), "have edgebert write it");
         }
+    }
+
+    private static boolean asksNothing(Object value) {
+        String written = String.valueOf(value);
+        return value == null || Boolean.FALSE.equals(value) || written.isEmpty() || written.equals("[]")
+            || written.equals("0");
     }
 }

@@ -1,17 +1,19 @@
 package edgebert.core;
 
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeSet;
+import java.util.function.Predicate;
 
-/** A task's settings as the manifest has them; one that is not asked for is refused, so that none is ignored. */
+/** Settings as JSON has them; one that is not asked for is refused, so that none is ignored. */
 final class Settings {
-    private final String task;
+    private final String owner;
     private final Map<String, Object> values;
     private final TreeSet<String> unread;
 
-    Settings(String task, Map<String, Object> values) {
-        this.task = task;
+    Settings(String owner, Map<String, Object> values) {
+        this.owner = owner;
         this.values = values;
         this.unread = new TreeSet<>(values.keySet());
     }
@@ -43,14 +45,25 @@ final class Settings {
 
     double[] numbers(String name) {
         Object value = value(name);
-        List<Object> items = value == null ? java.util.Collections.emptyList() : Json.list(value, name);
+        List<Object> items = value == null ? Collections.emptyList() : Json.list(value, name);
         return items.stream().mapToDouble(item -> Json.number(item, name).doubleValue()).toArray();
     }
 
+    int[] integers(String name) {
+        Object value = value(name);
+        return value == null ? new int[0] : Json.integers(value, name);
+    }
+
+    /** Passes over those that were not asked for and whose value is of a kind. */
+    void forget(Predicate<Object> kind) {
+        unread.removeIf(name -> kind.test(values.get(name)));
+    }
+
+    /** Ends the reading. Throws a UsageError for a setting that was not asked for. */
     void finish() {
         if (!unread.isEmpty()) {
             throw EdgebertException.usage(
-                task + " has no setting " + unread.first(), "update the app to one that knows it");
+                owner + " has no setting " + unread.first(), "update the app to one that knows it");
         }
     }
 }
