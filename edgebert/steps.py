@@ -32,7 +32,7 @@ CALIBRATION_RECORDS = 300
 
 #: Validation records that thresholds are tuned on; long ones cost more.
 TUNING_RECORDS = 2000
-TUNING_RECORDS_WINDOWED = 500
+TUNING_RECORDS_WINDOWED = 1000
 
 #: Raised by hand when the result of the same recipe would change.
 TEACH_VERSION = 2

@@ -254,7 +254,7 @@ class _Loss:
         if "token_type_ids" in batch and accepts_types(model):
             given["token_type_ids"] = batch["token_type_ids"]
         found = model(**given)
-        outputs = {name: found[name] for name in self._task.outputs}
+        outputs = {name: found[name].float() for name in self._task.outputs}
         return total(
             Pair(objective(self._task), outputs, {}, batch["attention_mask"], batch["targets"], (), 1.0), {"label": 1.0}
         )

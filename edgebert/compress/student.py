@@ -150,10 +150,10 @@ def choose_layers(teacher: Teacher, spec: StudentSpec) -> tuple[int, ...]:
     if wanted is None:
         return tuple(range(teacher.layers))
     if wanted == "half":
-        return spread(teacher.layers, (teacher.layers + 1) // 2)
+        return spread(teacher.layers, (teacher.layers + 1) // 2, spec.layer_choice)
     if isinstance(wanted, int):
         if 1 <= wanted <= teacher.layers:
-            return spread(teacher.layers, wanted)
+            return spread(teacher.layers, wanted, spec.layer_choice)
     elif wanted and set(wanted) <= set(range(teacher.layers)):
         return tuple(wanted)
     raise RecipeError(
