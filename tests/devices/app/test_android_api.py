@@ -26,7 +26,8 @@ SIGNATURES = {
         protected native void onCreate(android.os.Bundle b); protected native void onDestroy();
         protected native void onNewIntent(android.content.Intent i); public native void setContentView(int id);
         public native <T extends android.view.View> T findViewById(int id);
-        public native void setIntent(android.content.Intent i); public native android.content.Intent getIntent(); public native android.view.Window getWindow();
+        public native void setIntent(android.content.Intent i); public native android.content.Intent getIntent();
+        public native android.view.Window getWindow();
         public native void runOnUiThread(Runnable r);""",
     "abstract android.content.Context": """
         public native java.io.File getExternalFilesDir(String type); public native java.io.File getFilesDir();

@@ -34,6 +34,7 @@ TASKS: dict[str, tuple[str, dict[str, Any]]] = {
     "pair regression": (TEXT, {"problem": "regression", "pair": True}),
     "tokens": (TOKENS, {}),
     "tokens, stride": (TOKENS, {"stride": 2}),
+    "tokens, bias": (TOKENS, {"outside_bias": 1.25}),
     "answers": (ANSWERS, {}),
     "short answers": (ANSWERS, {"max_answer_tokens": 4, "stride": 3}),
     "no answer": (ANSWERS, {"no_answer": True, "no_answer_threshold": 0.4}),
@@ -86,6 +87,7 @@ def close(found: Any, wanted: Any) -> bool:
 def test_answers_are_those_of_python(jvm: Jvm, tokenizer_file: Callable[..., Path], case: str, most: int) -> None:
     name, settings = TASKS[case]
     task = tasks.get(name, settings)
+    settings = tasks.settings_of(task)  # every one, so that none can be new here and unknown there
     path = tokenizer_file()
     tokenizer = tokenizers.Tokenizer.from_file(str(path))
     if not task.windowed:

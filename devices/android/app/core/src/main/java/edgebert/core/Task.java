@@ -54,7 +54,8 @@ public interface Task {
         Settings read = new Settings(name, settings);
         Task task = switch (name) {
             case "text-classification" -> TextClassification.read(read);
-            case "token-classification" -> new TokenClassification(read.integer("stride", null));
+            case "token-classification" -> new TokenClassification(
+                read.integer("stride", null), read.number("outside_bias", 0.0));
             case "question-answering" -> new QuestionAnswering(
                 read.integer("stride", null),
                 read.integer("max_answer_tokens", 30),

@@ -9,8 +9,9 @@ import java.util.Map;
  * A label for each word, in BIO or BIOES; answers are spans of the text. A word's label is that of its first piece.
  *
  * @param stride tokens that neighbouring windows of a long text share; null: a quarter of a window
+ * @param outsideBias what is taken from the logit of {@code O} before the largest decides
  */
-public record TokenClassification(Integer stride) implements Task {
+public record TokenClassification(Integer stride, double outsideBias) implements Task {
     /** A word's characters, the label of its first piece, and that label's probability. */
     private record Word(int number, int start, int end, int label, double score) {}
 
@@ -41,7 +42,7 @@ public record TokenClassification(Integer stride) implements Task {
         Map<String, Object> record, List<Encoding> windows, List<Map<String, Tensor>> outputs, List<String> labels) {
         Text text = text(record);
         int[][] given = words(record);
-        List<Word> words = answers(windows, outputs);
+        List<Word> words = answers(windows, outputs, labels);
         List<Answer.Span> spans = new ArrayList<>();
         int free = -1;
         for (Entity entity : entities(words, labels)) {
@@ -94,12 +95,12 @@ public record TokenClassification(Integer stride) implements Task {
     }
 
     /** Each word that has a piece, answered by the window that owns its first. */
-    private static List<Word> answers(List<Encoding> windows, List<Map<String, Tensor>> outputs) {
+    private List<Word> answers(List<Encoding> windows, List<Map<String, Tensor>> outputs, List<String> labels) {
         List<Word> found = new ArrayList<>();
         int[][] owned = Windows.owned(windows);
         for (int number = 0; number < owned.length; number++) {
             Encoding window = windows.get(number);
-            Tensor logits = outputs.get(number).get("logits");
+            Tensor logits = biased(outputs.get(number).get("logits"), labels);
             for (int token = owned[number][0]; token < owned[number][1]; token++) {
                 int word = window.words()[token];
                 Word last = found.isEmpty() ? null : found.get(found.size() - 1);
@@ -114,6 +115,17 @@ public record TokenClassification(Integer stride) implements Task {
             }
         }
         return found;
+    }
+
+    private Tensor biased(Tensor logits, List<String> labels) {
+        if (outsideBias == 0) {
+            return logits;
+        }
+        float[] data = logits.data().clone();
+        for (int index = 0; index < data.length; index++) {
+            data[index] -= labels.get(index % logits.columns()).equals("O") ? (float) outsideBias : 0f;
+        }
+        return new Tensor(data, logits.rows(), logits.columns());
     }
 
     /** A kind, its first and its last word. */
