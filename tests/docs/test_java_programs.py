@@ -1,22 +1,21 @@
-"""The Java programs of `docs/without-edgebert.md`: compiled, and the one that asks is run."""
+"""The Java programs of `docs/without-edgebert`: compiled, and the one that asks is run."""
 
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from jvm import CORE, compile_core
+from jvm import compile_core
 
 import edgebert
 from edgebert import registry
 from edgebert.artifact import Artifact
 
-PAGE = Path(__file__).parents[2] / "docs" / "without-edgebert.md"
+PROGRAMS = Path(__file__).parents[2] / "docs" / "without-edgebert"
 
 #: An engine at the other end of a pipe: a line of inputs out, a line of outputs in. It stands in for `OrtEngine`,
 #: whose library is not at hand; what answers is the real ONNX Runtime.
@@ -79,21 +78,14 @@ SIGNATURES = {
 }
 
 
-def programs() -> dict[str, str]:
-    """The page's Java programs by the name of their class."""
-    found = re.findall(r"```java\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
-    return {name[1]: text for text in found if (name := re.search(r"final class (\w+)", text))}
-
-
 @pytest.fixture(scope="module")
 def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The core, with the program that asks and the engine at the other end of a pipe."""
     if shutil.which("javac") is None:
         pytest.skip("no javac: apt-get install openjdk-17-jdk-headless")
     folder = tmp_path_factory.mktemp("ask")
-    (folder / "Ask.java").write_text(programs()["Ask"], "utf-8")
     (folder / "OrtEngine.java").write_text(PIPE, "utf-8")
-    return compile_core(folder / "classes", folder / "Ask.java", folder / "OrtEngine.java")
+    return compile_core(folder / "classes", PROGRAMS / "Ask.java", folder / "OrtEngine.java")
 
 
 def test_the_program_answers_as_python_does(classes: Path, tiny_artifact: Artifact) -> None:
@@ -117,8 +109,7 @@ def test_the_program_answers_as_python_does(classes: Path, tiny_artifact: Artifa
 
 
 def test_the_engine_for_onnx_runtime_compiles(classes: Path, tmp_path: Path) -> None:
-    sources = [tmp_path / "OrtEngine.java"]
-    sources[0].write_text(programs()["OrtEngine"], "utf-8")
+    sources = [PROGRAMS / "OrtEngine.java"]
     for name, body in SIGNATURES.items():
         sources.append(tmp_path / "ai/onnxruntime" / f"{name}.java")
         sources[-1].parent.mkdir(parents=True, exist_ok=True)
@@ -126,4 +117,4 @@ def test_the_engine_for_onnx_runtime_compiles(classes: Path, tmp_path: Path) -> 
     options = ["--release", "17", "-Xlint:all", "-Werror", "-cp", str(classes), "-d", str(tmp_path / "out")]
     done = subprocess.run(["javac", *options, *map(str, sources)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (CORE / "src/main/resources/edgebert/core/unicode.txt").is_file()
+    assert (tmp_path / "out/OrtEngine.class").is_file()
