@@ -181,6 +181,20 @@ class StudentSpec(Spec):
     vocabulary: Literal["prune", "keep"] = Field(
         default="prune", description="prune: keep only the word pieces that the task's text needs"
     )
+    corpus: Name | None = Field(
+        default=None, description="a text file, relative to the recipe's folder, whose word pieces are needed too"
+    )
+    pieces: Count | None = Field(
+        default=None,
+        description="word pieces to keep at most when pruning, the most frequent; rarer words are then spelled from "
+        "shorter pieces. Default: all that the text needs",
+    )
+
+    @model_validator(mode="after")
+    def _pruned(self) -> StudentSpec:
+        if self.vocabulary == "keep" and (self.corpus or self.pieces):
+            raise ValueError("corpus and pieces say what pruning keeps", "make it vocabulary: prune, or leave them out")
+        return self
 
     @field_validator("layers")
     @classmethod
@@ -219,6 +233,12 @@ class DistillSpec(_Training):
         ge=0,
         description="how much more a text weighs in the logits loss that the teacher answers rightly; "
         "for single labels and tokens",
+    )
+    entity_weight: float = Field(
+        default=10.0,
+        ge=0,
+        description="token classification: how much more a token weighs in the logits loss that the teacher sees in "
+        "an entity",
     )
     temperature: Positive = Field(default=2.0, description="softens the teacher's answers in the logits loss")
     lr: Positive = Field(default=5e-4, description="peak learning rate")

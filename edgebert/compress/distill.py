@@ -111,10 +111,12 @@ def distill(
             "noise": spec.noise,
             "relation_heads": spec.relation_heads,
             "focus": spec.focus,
+            "entity_weight": spec.entity_weight,
         }
         family = FAMILIES[student.model_type] if task.has_head else replace(FAMILIES[student.model_type], body="")
         whole = Imitation(
-            source, task, weights, family, layers, spec.temperature, spec.relation_heads, spec.focus
+            source, task, weights, family, layers, spec.temperature, spec.relation_heads, spec.focus,
+            spec.entity_weight, labels.index("O") if "O" in labels else None,
         )  # fmt: skip
 
         def job(name: str, settings: Any, loss: Imitation) -> training.Job:

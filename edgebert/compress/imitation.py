@@ -40,6 +40,8 @@ class Imitation:
         temperature: of the logits loss.
         relation_heads: of the relations loss; default: the teacher's attention heads.
         focus: how much more a text weighs that the teacher answers rightly.
+        entity_weight: how much more a token weighs that the teacher sees in an entity.
+        outside: the column of the label `O`, where there is one.
         forced: whether each layer of the student is given what the teacher's layer before its own put out, not what
             the student's did: each learns its own part from the first step on (as the modules of BERT-of-Theseus do
             among the teacher's, Xu et al. 2020, arXiv:2002.02925, and MobileBERT's in progressive transfer,
@@ -54,6 +56,8 @@ class Imitation:
     temperature: float = 1.0
     relation_heads: int | None = None
     focus: float = 0.0
+    entity_weight: float = 0.0
+    outside: int | None = None
     forced: bool = False
 
     def __call__(self, model: Any, batch: Batch) -> Tensor:
@@ -69,7 +73,7 @@ class Imitation:
         pair = Pair(
             objective(self.task), learned.outputs, taught.outputs, batch["attention_mask"], batch["targets"],
             self.layers, self.temperature, learned.hidden, taught.hidden, learned.projections, taught.projections,
-            attention, self.focus,
+            attention, self.focus, self.entity_weight, self.outside,
         )  # fmt: skip
         with torch.autocast(batch["input_ids"].device.type, enabled=False):  # a loss is always in FP32
             return total(pair, self.weights)

@@ -43,7 +43,8 @@ class Pair:
     layer's, float32 [B, T, H]. `mask` is int64 [B, T] (1 at real tokens), `targets` as the task's objective makes
     them; `layer_map[i]` is the teacher's layer (from 0) that the student's layer `i` came from. The `_projections` are
     those of the mapped layers alone, student and teacher in the same order. `focus` is how much more a text weighs in
-    the logits loss that the teacher answers rightly.
+    the logits loss that the teacher answers rightly, `entity_weight` how much more a token that it sees in an entity,
+    where `outside` is the column of the label `O`.
     """
 
     objective: Objective
@@ -59,6 +60,8 @@ class Pair:
     teacher_projections: tuple[Projections, ...] = ()
     attention: Attention = Attention()
     focus: float = 0.0
+    entity_weight: float = 0.0
+    outside: int | None = None
 
 
 def logits_loss(pair: Pair) -> Tensor:
