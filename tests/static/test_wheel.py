@@ -14,13 +14,16 @@ ROOT = Path(__file__).parents[2]
 PLACES = {"edgebert": "edgebert", "devices": "edgebert/devices", "export": "edgebert/export",
           "runtimes": "edgebert/runtimes", "examples": "edgebert/examples"}  # fmt: skip
 
+#: Of other languages: no part of the Python package.
+NOT_SHIPPED = ("devices/android/app",)
+
 
 def test_wheel_holds_the_tree(wheel: Path) -> None:
     shipped = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     expected = set()
     for folder, place in PLACES.items():
         for path in (ROOT / folder).rglob("*"):
-            if path.is_relative_to(ROOT / "devices/android/app"):  # a Gradle project of its own
+            if any(path.is_relative_to(ROOT / name) for name in NOT_SHIPPED):
                 continue
             if path.is_file() and "__pycache__" not in path.parts and path.name != "LICENSE-DATA":
                 expected.add(f"{place}/{path.relative_to(ROOT / folder).as_posix()}")
