@@ -108,8 +108,7 @@ def save(folder: Path, manifest: Manifest, target: Path) -> Artifact:
         name: {"sha256": sha256(path), "bytes": path.stat().st_size} for name, path in sorted(_files(folder).items())
     }
     body = asdict(manifest) | {"files": files, "format_version": FORMAT_VERSION}
-    text = json.dumps(body | {"checksum": _checksum(body)}, indent=1, sort_keys=True, ensure_ascii=False)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    (folder / MANIFEST).write_text(_text(body | {"checksum": _checksum(body)}), encoding="utf-8")
     for path in _files(folder).values():
         _sync(path)
     _sync(folder)
@@ -178,7 +177,8 @@ def _parse(path: Path) -> Manifest:
     """The manifest of a file, after its version and its own checksum were looked at."""
     damaged = ("its manifest.json is damaged", "copy or export it again")
     try:
-        body = json.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        body = json.loads(text)
         version = body.pop("format_version")
         checksum = body.pop("checksum")
     except (ValueError, KeyError, AttributeError, TypeError) as error:
@@ -191,6 +191,8 @@ def _parse(path: Path) -> Manifest:
         )
     if checksum != _checksum(body | {"format_version": version}):
         raise ArtifactError(f"{path.parent}: {damaged[0]} (its checksum does not match)", damaged[1])
+    if text != _text(body | {"format_version": version, "checksum": checksum}):  # 1e-06 as 1E-06, a line end cut off
+        raise ArtifactError(f"{path.parent}: {damaged[0]} (it is not as it was written)", damaged[1])
     try:
         for key in ("inputs", "outputs"):
             body[key] = tuple(TensorSpec(t["name"], t["dtype"], tuple(t["shape"])) for t in body[key])
@@ -202,6 +204,11 @@ def _parse(path: Path) -> Manifest:
     for name in [*manifest.files, *manifest.model_files]:
         _check_name(name, path.parent)
     return manifest
+
+
+def _text(body: Mapping[str, Any]) -> str:
+    """The one way in which a manifest is written."""
+    return json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _checksum(body: Mapping[str, Any]) -> str:

@@ -248,11 +248,28 @@ def schema(what: str) -> None:
     click.echo(json.dumps(schema_of(what), indent=2, ensure_ascii=False))
 
 
-@main.command(cls=Verb, example="edgebert serve build/intents/artifacts/onnx-int8")
+@main.command(cls=Verb, example="edgebert serve build/intents/artifacts/onnx-int8 --port 8000")
 @click.argument("artifact", type=FOLDER)
-def serve(artifact: Path) -> None:
-    """Serve an artifact over HTTP (not there yet)."""
-    raise UsageError("edgebert serve is not there yet", "load the artifact in your own service: edgebert.load(...)")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 for a free one.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the engine, per text.")
+@click.option("--workers", type=click.IntRange(min=1), help="Texts answered at once.  [default: cores / threads]")
+@click.option(
+    "--queue", type=click.IntRange(min=1), default=64, show_default=True, help="Texts in the house; more get 429."
+)
+@click.option("--max-body", type=click.IntRange(min=1), default=1 << 20, show_default=True, help="Bytes of a request.")
+def serve(
+    artifact: Path, host: str, port: int, threads: int, workers: int | None, queue: int, max_body: int
+) -> None:  # fmt: skip
+    """Answer texts over HTTP: POST /predict, GET /healthz, GET /metrics.
+
+    Ends at SIGTERM or Ctrl-C, when the requests in progress are answered.
+    """
+    from edgebert.serve import serve as run_server
+
+    run_server(
+        artifact, host=host, port=port, threads=threads, workers=workers, queue=queue, max_body=max_body
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

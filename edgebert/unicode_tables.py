@@ -63,6 +63,41 @@ WHITESPACE = """
 9-a d 20 a0 1680 2000-200a 2028-2029 202f 205f 3000
 """
 
+#: Further characters that words end at, where `clean_text` has not turned them into spaces.
+LINES = """
+b-c 85
+"""
+
+#: Marks that stay when accents are stripped, yet have a class that normalization sorts them by.
+MOVABLE = """
+8d4-8e1 1b44 1baa 1bf2-1bf3 1dfb 302e-302f a953 a9c0 111c0 11235 1134d 11442 11446 116b6 11c3f 1d165-1d166 1d16d-1d172
+1e000-1e006 1e008-1e018 1e01b-1e021 1e023-1e024 1e026-1e02a 1e944-1e94a
+"""
+
+#: What becomes a letter and such a mark when it is taken apart.
+WITH_MOVABLE = """
+1d15e-1d164 1d1bb-1d1c0
+"""
+
+#: Characters that later releases of Unicode take apart and `tokenizers` does not.
+WHOLE = """
+105c9 105e4 11383 11385 1138e 11391 113c5 113c7-113c8 11938 16121-16128 16d68-16d6a
+"""
+
+#: Capitals of later releases than Python 3.11 knows: from, to, and how far away the small letter is.
+CAPITALS = """
+1c89 1c89 1
+a7cb a7cb -a567
+a7cc a7cc 1
+a7ce a7ce 1
+a7d2 a7d2 1
+a7d4 a7d4 1
+a7da a7da 1
+a7dc a7dc -a641
+10d50 10d65 20
+16ea0 16eb8 1b
+"""
+
 
 def characters(ranges: str) -> frozenset[str]:
     """The characters of a table."""
@@ -71,3 +106,13 @@ def characters(ranges: str) -> frozenset[str]:
         first, _, last = part.partition("-")
         found.update(map(chr, range(int(first, 16), int(last or first, 16) + 1)))
     return frozenset(found)
+
+
+def lowered() -> dict[str, str]:
+    """Capital to small letter of `CAPITALS`."""
+    found = {}
+    for line in CAPITALS.split("\n"):
+        if line:
+            first, last, away = (int(part, 16) for part in line.split())
+            found |= {chr(code): chr(code + away) for code in range(first, last + 1)}
+    return found

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from edgebert.errors import ArtifactError
-from edgebert.unicode_tables import IDEOGRAPHS, MARKS, PUNCTUATION, REMOVED, WHITESPACE, characters
+from edgebert.letters import Letters
 
 _Piece = tuple[int, tuple[int, int], int]  # id, characters, word
+
+#: What is cut by itself: no word goes on behind a space. Short ones repeat, and are cut once.
+_CHUNK = re.compile("[^ ]+")
+_REPEATED = 64
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class WordPiece:
             self._unknown = self._vocabulary[model["unk_token"]]
             self._prefix: str = model["continuing_subword_prefix"]
             self._longest: int = model["max_input_chars_per_word"]
+            self._longest_piece = max(map(len, self._vocabulary))
             self._added = _added_tokens(content)
             self._single, self._pair = _templates(content["post_processor"])
         except (KeyError, TypeError, AttributeError) as error:
@@ -70,14 +75,13 @@ class WordPiece:
             ) from error
         self._max_length: int | None = None
         self._split = re.compile("|".join(map(re.escape, sorted(self._added, key=len, reverse=True))) or r"(?!)")
-        self._letters = _Letters(
+        self._letters = Letters(
             clean=normalizer["clean_text"],
             ideographs=normalizer["handle_chinese_chars"],
             lower=normalizer["lowercase"],
             strip=normalizer["lowercase"] if normalizer["strip_accents"] is None else normalizer["strip_accents"],
         )
-        # Words repeat, and the same letters are always cut alike.
-        self._cut = lru_cache(maxsize=20_000)(self._cut_word)
+        self._cut_known = lru_cache(maxsize=20_000)(self._cut_chunk)
 
     @classmethod
     def from_file(cls, path: str | Path) -> WordPiece:
@@ -104,11 +108,13 @@ class WordPiece:
 
     def encode(self, sequence: str, pair: str | None = None, add_special_tokens: bool = True) -> Encoding:
         """Tokens of a text, or of a pair of texts; offsets count characters of each text."""
-        texts = [list(self._pieces(text)) for text in ((sequence,) if pair is None else (sequence, pair))]
         template = self._single if pair is None else self._pair
         room = None
         if self._max_length is not None:
             room = max(0, self._max_length - (template.specials if add_special_tokens else 0))
+        # One piece more than there is room for says that a text is cut; of a pair it matters which one is longer.
+        most = None if room is None or pair is not None else room + 1
+        texts = [list(islice(self._pieces(text), most)) for text in ((sequence,) if pair is None else (sequence, pair))]
         lengths = _longest_first([len(text) for text in texts], room)
         cut = any(length < len(text) for length, text in zip(lengths, texts, strict=True))
         found = Encoding([], [], [], [], [], cut)
@@ -127,17 +133,28 @@ class WordPiece:
     def _pieces(self, text: str) -> Iterator[_Piece]:
         """All pieces of a text; special tokens written in it stand for themselves, as in `tokenizers`."""
         word = at = 0
-        for match in [*self._split.finditer(text), None]:
+        for match in chain(self._split.finditer(text), (None,)):
             end = len(text) if match is None else match.start()
-            for letters, spans in self._letters.words(text, at, end):
-                for piece, first, last in self._cut(letters):
-                    yield piece, (spans[first][0], spans[last - 1][1]), word
-                word += 1
+            for found in _CHUNK.finditer(text, at, end):
+                start, chunk = found.start(), found.group()
+                pieces, words = self._cut_known(chunk) if len(chunk) <= _REPEATED else self._cut_chunk(chunk)
+                for piece, first, last, number in pieces:
+                    yield piece, (start + first, start + last), word + number
+                word += words
             if match is not None:
                 yield self._added[match.group()], match.span(), word
                 word, at = word + 1, match.end()
 
-    def _cut_word(self, word: str) -> tuple[tuple[int, int, int], ...]:
+    def _cut_chunk(self, chunk: str) -> tuple[list[tuple[int, int, int, int]], int]:
+        """(id, first character, end, word) of each piece of a stretch without spaces; and how many words it has."""
+        pieces, word = [], 0
+        for letters, spans in self._letters.words(chunk):
+            for piece, first, last in self._cut_word(letters):
+                pieces.append((piece, spans[first][0], spans[last - 1][1], word))
+            word += 1
+        return pieces, word
+
+    def _cut_word(self, word: str) -> Sequence[tuple[int, int, int]]:
         """(id, first letter, end letter) of each piece: always the longest that the vocabulary has."""
         whole = ((self._unknown, 0, len(word)),)
         if len(word) > self._longest:
@@ -145,7 +162,7 @@ class WordPiece:
         found, start = [], 0
         while start < len(word):
             prefix = self._prefix if start else ""
-            for end in range(len(word), start, -1):
+            for end in range(min(len(word), start + self._longest_piece), start, -1):
                 piece = self._vocabulary.get(prefix + word[start:end])
                 if piece is not None:
                     found.append((piece, start, end))
@@ -153,62 +170,7 @@ class WordPiece:
                     break
             else:
                 return whole
-        return tuple(found)
-
-
-class _Letters:
-    """BertNormalizer and BertPreTokenizer in one pass: words as letters with the characters they came from."""
-
-    def __init__(self, *, clean: bool, ideographs: bool, lower: bool, strip: bool) -> None:
-        self._clean, self._ideographs, self._lower, self._strip = clean, ideographs, lower, strip
-        self._removed, self._space = characters(REMOVED), characters(WHITESPACE)
-        self._marks, self._punctuation = characters(MARKS), characters(PUNCTUATION)
-        self._alone = characters(IDEOGRAPHS) if ideographs else frozenset()
-        self._kinds: dict[str, tuple[str, str]] = {}
-
-    def words(self, text: str, start: int, end: int) -> Iterator[tuple[str, list[tuple[int, int]]]]:
-        """Each word of text[start:end] as its letters and, for each letter, the characters (start, end) of `text`."""
-        letters: list[str] = []
-        spans: list[tuple[int, int]] = []
-        for index in range(start, end):
-            kind, normal = self._kind(text[index])
-            if kind == "letter":
-                letters += normal
-                spans += [(index, index + 1)] * len(normal)
-                continue
-            if kind == "nothing":
-                continue
-            if letters:
-                yield "".join(letters), spans
-                letters, spans = [], []
-            if kind == "alone":
-                yield normal, [(index, index + 1)] * len(normal)
-        if letters:
-            yield "".join(letters), spans
-
-    def _kind(self, character: str) -> tuple[str, str]:
-        """`space`, `nothing`, `alone` (a word by itself) or `letter`, with what the character becomes."""
-        found = self._kinds.get(character)
-        if found is None:
-            found = self._kinds[character] = self._look(character)
         return found
-
-    def _look(self, character: str) -> tuple[str, str]:
-        if self._clean and character in self._space:
-            return "space", ""
-        if self._clean and character in self._removed:
-            return "nothing", ""
-        normal = character
-        if self._strip:
-            decomposed = unicodedata.normalize("NFD", character)
-            normal = "".join(letter for letter in decomposed if letter not in self._marks)
-        if self._lower:
-            normal = "".join(letter.lower() for letter in normal)
-        if character in self._alone or normal in self._punctuation:
-            return "alone", normal
-        if normal.isspace():
-            return "space", ""
-        return ("letter", normal) if normal else ("nothing", "")
 
 
 def _append(found: Encoding, pieces: Sequence[tuple[int, Any, Any]], type_id: int, sequence: int | None) -> None:

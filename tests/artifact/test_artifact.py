@@ -130,6 +130,18 @@ def test_names_that_differ_in_case_only_are_refused(made: Artifact) -> None:
         artifacts.load(made.path)
 
 
+@pytest.mark.parametrize(("there", "instead"), [("1e-06", "1E-06"), ("}\n", "}"), ("{\n", "{ \n"), (" 1", "  1")])
+def test_a_manifest_that_says_the_same_in_other_bytes_is_refused(made: Artifact, there: str, instead: str) -> None:
+    rewrite(made, settings={"epsilon": 1e-6}, lengths=[1])
+    artifacts.load(made.path)
+    path = made.path / "manifest.json"
+    text = path.read_text("utf-8")
+    assert there in text
+    path.write_text(text.replace(there, instead, 1), "utf-8")
+    with pytest.raises(ArtifactError, match="not as it was written"):
+        artifacts.load(made.path)
+
+
 def test_no_artifact(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="does not exist"):
         artifacts.load(tmp_path / "nothing")
@@ -142,4 +154,4 @@ def rewrite(made: Artifact, **fields: object) -> None:
     path = made.path / "manifest.json"
     body = json.loads(path.read_text("utf-8")) | fields
     body.pop("checksum")
-    path.write_text(json.dumps(body | {"checksum": artifacts._checksum(body)}), "utf-8")
+    path.write_text(artifacts._text(body | {"checksum": artifacts._checksum(body)}), "utf-8")
