@@ -12,12 +12,15 @@ from pathlib import Path
 
 import pytest
 from android_standin import SERIAL, Standin
+from hostile_names import NAMES
 
 from edgebert.check import connected
 from edgebert.devices.android import HOME, adb, shell
 from edgebert.doctor import examine
 from edgebert.errors import DeviceError, UsageError
 
+#: 50 names that want to be commands: the device has no $CANARY, so they get a name of their own.
+HOSTILE = [name.replace("$CANARY", "canary") for name in NAMES]
 PEER = Path(__file__).parents[2] / "standins/adb_peer.py"
 
 
@@ -96,7 +99,7 @@ def test_a_host_that_is_killed(phone: Standin) -> None:
         "    place.execute(['sh', '-c', 'sleep 64; sleep 64'], timeout=60)\n"
     )
     host = subprocess.Popen([sys.executable, "-c", script])
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while not any("sleep 64" in line for line in phone.left()):
         assert time.monotonic() < end and host.poll() is None
     host.kill()
@@ -178,34 +181,14 @@ def test_a_device_that_cannot_be_used(own: Standin, states: set[str], what: str)
         peer.wait()
 
 
-@pytest.mark.parametrize(
-    "serial",
-    [
-        "-s", "--help", "-L tcp:6666", ";id", "$(touch canary)", "`touch canary`", "a;touch canary", "a|touch canary",
-        "a&touch canary", "a\ntouch canary", "a'b", 'a"b', "../../etc", "a\\b", "a\x00b", "é", "*", "~root", ">canary",
-        "<canary", "{a,b}", "a\tb", "!1", "#", "%2Fcanary/", "a=b",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("serial", [*HOSTILE, "-s", "--help", "a\nb", "a\x00b", "../../etc", "*", "~root", "a=b", "é"])
 def test_hostile_serials_are_refused(serial: str) -> None:
     with pytest.raises(UsageError, match="is no serial number"):
         adb.choose(serial)
 
 
-#: What shells, adb and file systems might stumble over; `canary` must never come to be.
-HOSTILE = [
-    "; touch canary", "$(touch canary)", "`touch canary`", "| touch canary", "& touch canary", "&& touch canary",
-    "|| touch canary", "\ntouch canary\n", "> canary", ">> canary", "< canary", "'; touch canary; '",
-    '"; touch canary; "', "\\'; touch canary", "${IFS}touch${IFS}canary", "$'\\x3btouch canary'", "--help", "-n",
-    "-e touch canary", "* canary", "? canary", "[a-z]", "~", "~root", "{touch,canary}", "#comment", "!touch", "!!",
-    "%s%n", "a\tb", " leading", "trailing ", "a  b", "é", "名前", "👍", "\u202etxt", "a\rb", "$HOME", "$PATH", "$0",
-    "$(<canary)", "<(touch canary)", "(touch canary)", "touch canary #", "eval touch canary", "\x1b[31mred", "a:b",
-    "a=b", "CON",
-]  # fmt: skip
-
-
 def test_hostile_names_stay_names(phone: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As file names on both sides, and as arguments of a program: 50 of them."""
-    assert len(set(HOSTILE)) == 50
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
