@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from jvm import compile_core
+from jvm import compile_core, need_javac
 
 import edgebert
 from edgebert import registry
@@ -81,8 +80,7 @@ SIGNATURES = {
 @pytest.fixture(scope="module")
 def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The core, with the program that asks and the engine at the other end of a pipe."""
-    if shutil.which("javac") is None:
-        pytest.skip("no javac: apt-get install openjdk-17-jdk-headless")
+    need_javac()
     folder = tmp_path_factory.mktemp("ask")
     (folder / "OrtEngine.java").write_text(PIPE, "utf-8")
     return compile_core(folder / "classes", PROGRAMS / "Ask.java", folder / "OrtEngine.java")

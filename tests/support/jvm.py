@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -10,12 +12,23 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 CORE = Path(__file__).parents[2] / "devices/android/app/core"
 
 #: Runs a model: inputs by name, int64 [1, length], to outputs by name.
 Run = Callable[[dict[str, NDArray[np.int64]]], Mapping[str, NDArray[np.float32]]]
+
+
+def need_javac() -> None:
+    """Skips the test where there is no JDK of 17 or later."""
+    found = (
+        subprocess.run(["javac", "-version"], capture_output=True, text=True).stdout if shutil.which("javac") else ""
+    )
+    version = re.search(r"javac (\d+)", found)
+    if version is None or int(version[1]) < 17:
+        pytest.skip("no javac of 17 or later: apt-get install openjdk-17-jdk-headless")
 
 
 def compile_core(target: Path, *more: Path) -> Path:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import odd_texts
 import pytest
-from jvm import Jvm, compile_core
+from jvm import Jvm, compile_core, need_javac
 
 from edgebert.compress.finetune import train_wordpiece
 
@@ -17,8 +16,7 @@ from edgebert.compress.finetune import train_wordpiece
 @pytest.fixture(scope="session")
 def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The core's and the driver's classes."""
-    if shutil.which("javac") is None or shutil.which("java") is None:
-        pytest.skip("no javac: apt-get install openjdk-17-jdk-headless")
+    need_javac()
     return compile_core(tmp_path_factory.mktemp("classes"))
 
 

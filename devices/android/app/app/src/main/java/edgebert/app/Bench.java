@@ -23,6 +23,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -61,8 +62,9 @@ final class Bench {
             } catch (EdgebertException error) {
                 return Worker.fail(error, lines);
             } catch (IOException | RuntimeException error) {
+                String message = "the job failed: " + error;
                 return Worker.fail(
-                    new EdgebertException(Kind.DeviceError, "the job failed: " + error, "see adb logcat", error), lines);
+                    new EdgebertException(Kind.DeviceError, message, "see adb logcat", error), lines);
             }
         }
     }
@@ -79,7 +81,7 @@ final class Bench {
                 return records(stream);
             }
         }
-        if (java.util.Arrays.asList(context.getAssets().list("")).contains(RECORDS)) {
+        if (Arrays.asList(context.getAssets().list("")).contains(RECORDS)) {
             try (InputStream stream = context.getAssets().open(RECORDS)) {
                 return records(stream);
             }
@@ -94,8 +96,8 @@ final class Bench {
             try {
                 found.add(Json.object(Json.parse(line), "the line"));
             } catch (Json.Malformed error) {
-                throw new EdgebertException(
-                    Kind.DataError, "record " + (found.size() + 1) + ": " + error.getMessage(), "one JSON object a line");
+                String message = "record " + (found.size() + 1) + ": " + error.getMessage();
+                throw new EdgebertException(Kind.DataError, message, "give one JSON object a line");
             }
         }
         return found;

@@ -29,7 +29,8 @@ final class LiteRtEngine implements Engine {
         Manifest manifest = artifact.manifest();
         if (!manifest.format().equals("tflite")) {
             throw new EdgebertException(
-                Kind.ArtifactError, "this app runs tflite artifacts, not " + manifest.name(), "export one: format tflite");
+                Kind.ArtifactError, "this app runs tflite artifacts, not " + manifest.name(),
+                "export one with the format tflite");
         }
         this.threads = threads;
         try {

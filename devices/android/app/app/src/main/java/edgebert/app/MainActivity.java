@@ -46,7 +46,8 @@ public final class MainActivity extends Activity {
         second = findViewById(R.id.second);
         ask = findViewById(R.id.ask);
         ask.setOnClickListener(view -> predict());
-        start(getIntent());
+        // An activity that is made anew still has its intent: a job is not run twice.
+        start(state == null ? getIntent() : new Intent());
     }
 
     @Override

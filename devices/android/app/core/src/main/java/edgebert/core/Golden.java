@@ -3,7 +3,9 @@ package edgebert.core;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 
 /**
@@ -62,7 +64,7 @@ public final class Golden {
         }
         for (int number = 0; number < windows.size(); number++) {
             Map<String, Tensor> here = model.run(windows.get(number));
-            Map<String, Tensor> there = new java.util.LinkedHashMap<>();
+            Map<String, Tensor> there = new LinkedHashMap<>();
             for (String name : model.task().outputs()) {
                 Object rows = Json.list(expected.get(name), name).get(number);
                 there.put(name, tensor(Json.list(rows, name), model.task().perToken()));
@@ -76,7 +78,7 @@ public final class Golden {
         List<String> wrong = new ArrayList<>();
         if (worst > tolerance) {
             wrong.add(String.format(
-                java.util.Locale.ROOT, "outputs are off by %.3g where %.3g is allowed", worst, tolerance));
+                Locale.ROOT, "outputs are off by %.3g where %.3g is allowed", worst, tolerance));
         }
         if (flips > 0) {
             wrong.add(flips + " of " + decided + " clear answers changed");

@@ -4,6 +4,7 @@ import java.lang.reflect.Array;
 import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 
 /** Writes JSON on one line, ASCII only, as Python's {@code json.dumps(value, separators=(",", ":"))} does. */
@@ -83,7 +84,7 @@ public final class JsonWriter {
             if (escape >= 0) {
                 out.append('\\').append("\"\\bfnrt".charAt(escape));
             } else if (letter < ' ' || letter > '~') {
-                out.append(String.format("\\u%04x", (int) letter));
+                out.append(String.format(Locale.ROOT, "\\u%04x", (int) letter));
             } else {
                 out.append(letter);
             }

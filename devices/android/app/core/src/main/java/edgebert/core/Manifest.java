@@ -61,8 +61,8 @@ public record Manifest(
         int version = Json.number(body.get("format_version"), "format_version").intValue();
         if (version != VERSION && version != VERSION - 1) {
             throw EdgebertException.artifact(
-                where + " has artifact format version " + version + "; this app reads versions " + (VERSION - 1) + " and "
-                    + VERSION,
+                where + " has artifact format version " + version + "; this app reads versions " + (VERSION - 1)
+                    + " and " + VERSION,
                 "export it again with the edgebert that belongs to this app, or update the app");
         }
         Map<String, Object> said = new LinkedHashMap<>(body);

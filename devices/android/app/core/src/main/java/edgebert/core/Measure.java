@@ -5,6 +5,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Paths;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.function.IntConsumer;
 
 /** Clock, warm-up and memory, as {@code edgebert/measure.py} takes them. */
@@ -46,7 +47,7 @@ final class Measure {
         }
     }
 
-    /** The most memory that this process has held, of which a JVM's heap is a part; 0 where the kernel does not tell. */
+    /** The most memory that this process has held, a JVM's heap included; 0 where the kernel does not tell. */
     static long peakRssBytes() {
         for (String line : lines("/proc/self/status")) {
             if (line.startsWith("VmHWM:")) {
@@ -68,7 +69,7 @@ final class Measure {
         try {
             return Files.readAllLines(Paths.get(path), StandardCharsets.UTF_8);
         } catch (IOException | SecurityException error) {
-            return java.util.Collections.emptyList();
+            return Collections.emptyList();
         }
     }
 }

@@ -67,7 +67,7 @@ public record QuestionAnswering(Integer stride, int maxAnswerTokens, boolean noA
         return new Decisions(chosen, margins);
     }
 
-    /** The best allowed span of all windows, the shorter and then the earlier of equal ones; null where there is none. */
+    /** The best allowed span of all windows, of equal ones the shorter, then the earlier; null where there is none. */
     private Best best(List<Encoding> windows, List<Map<String, Tensor>> outputs) {
         double none = Double.POSITIVE_INFINITY;
         double top = Double.NEGATIVE_INFINITY;

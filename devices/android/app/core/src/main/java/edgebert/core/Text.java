@@ -1,5 +1,7 @@
 package edgebert.core;
 
+import java.util.Locale;
+
 /**
  * A text as code points, which offsets count as they do in Python, with the way back to Java's UTF-16 units, which
  * views and {@code String} methods count.
@@ -56,7 +58,7 @@ public final class Text {
         int count = text.codePointCount(0, text.length());
         if (count > MOST_CHARACTERS) {
             throw EdgebertException.data(
-                String.format(java.util.Locale.ROOT, "%s has %,d characters, more than %,d", where, count, MOST_CHARACTERS),
+                String.format(Locale.ROOT, "%s has %,d characters, more than %,d", where, count, MOST_CHARACTERS),
                 "cut it into shorter texts");
         }
         int character = 0;
@@ -64,7 +66,8 @@ public final class Text {
             int codePoint = text.codePointAt(index);
             if (codePoint >= Character.MIN_SURROGATE && codePoint <= Character.MAX_SURROGATE) {
                 throw EdgebertException.data(
-                    String.format("%s has a lone surrogate (U+%04X) at character %d", where, codePoint, character),
+                    String.format(
+                        Locale.ROOT, "%s has a lone surrogate (U+%04X) at character %d", where, codePoint, character),
                     "it is no valid Unicode text: decode it anew, replacing what is malformed");
             }
             index += Character.charCount(codePoint);

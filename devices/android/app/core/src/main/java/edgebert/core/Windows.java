@@ -141,7 +141,8 @@ final class Windows {
         while (end > 0 && end < text.length()) {
             int following = text.at(end);
             int type = Character.getType(following);
-            boolean joined = text.at(end - 1) == 0x200D && type != Character.SPACE_SEPARATOR && type != Character.CONTROL;
+            boolean joined = text.at(end - 1) == 0x200D
+                && type != Character.SPACE_SEPARATOR && type != Character.CONTROL;
             boolean modifier = following >= 0x1F3FB && following <= 0x1F3FF || following == 0x200D;
             boolean flag = isFlag(following) && flagsBefore(text, end) % 2 == 1;
             boolean mark = type == Character.NON_SPACING_MARK || type == Character.COMBINING_SPACING_MARK

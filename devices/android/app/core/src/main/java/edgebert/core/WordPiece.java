@@ -37,7 +37,8 @@ public final class WordPiece {
             return new WordPiece(Json.object(Json.parse(json), "tokenizer.json"));
         } catch (Json.Malformed error) {
             throw EdgebertException.artifact(
-                "tokenizer.json is not one of BERT: " + error.getMessage(), "take an artifact whose tokenizer is WordPiece");
+                "tokenizer.json is not one of BERT: " + error.getMessage(),
+                "take an artifact whose tokenizer is WordPiece");
         }
     }
 

@@ -155,7 +155,8 @@ public final class Driver {
     }
 
     private static Object whole(Map<String, Object> asked) {
-        return mapping("end", Windows.whole(new Text(string(asked, "text")), Json.number(asked.get("end"), "end").intValue()));
+        int end = Json.number(asked.get("end"), "end").intValue();
+        return mapping("end", Windows.whole(new Text(string(asked, "text")), end));
     }
 
     /** The characters between two offsets, once by code points and once by the UTF-16 indexes of the same places. */
@@ -192,7 +193,8 @@ public final class Driver {
             for (String line : Files.readAllLines(Paths.get(job.records()), StandardCharsets.UTF_8)) {
                 records.add(Json.object(Json.parse(line), "a record"));
             }
-            exit = Worker.run(job, new FolderSource(Paths.get(job.artifact())), AskedEngine::new, records, () -> 1.5, output);
+            Source source = new FolderSource(Paths.get(job.artifact()));
+            exit = Worker.run(job, source, AskedEngine::new, records, () -> 1.5, output);
         } catch (EdgebertException error) {
             exit = Worker.fail(error, output);
         }
@@ -223,7 +225,8 @@ public final class Driver {
             say(mapping("run", inputs, "length", length));
             try {
                 Map<String, float[]> found = new LinkedHashMap<>();
-                Json.object(Json.parse(in.readLine()), "outputs").forEach((name, data) -> found.put(name, floats(data)));
+                Map<String, Object> outputs = Json.object(Json.parse(in.readLine()), "outputs");
+                outputs.forEach((name, data) -> found.put(name, floats(data)));
                 return found;
             } catch (IOException error) {
                 throw new IllegalStateException(error);
