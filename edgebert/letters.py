@@ -37,7 +37,7 @@ class Letters:
         spans: list[_Span] = []
         sort = self._strip and self._unsorted.search(text)
         for index, character in self._sorted(text) if sort else enumerate(text):
-            kind, normal = self._kind(character)
+            kind, normal = self.word_part(character)
             if kind == "letter":
                 letters += normal
                 spans += [(index, index + 1)] * len(normal)
@@ -52,7 +52,7 @@ class Letters:
         if letters:
             yield "".join(letters), spans
 
-    def _kind(self, character: str) -> tuple[str, str]:
+    def word_part(self, character: str) -> tuple[str, str]:
         """`space`, `nothing`, `alone` (a word by itself) or `letter`, with what the character becomes."""
         found = self._kinds.get(character)
         if found is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def corpus(shared: Path) -> list[str]:
     clinc = json.loads((shared / "data/clinc150/data_full.json").read_text("utf-8"))
     found = [text for rows in clinc.values() for text, _ in rows]
     for name in ("wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"):
-        sentences = (shared / "data/wnut17" / name).read_text("utf-8").split("\n\n")
+        sentences = re.split(r"\n\s*\n", (shared / "data/wnut17" / name).read_text("utf-8"))
         found += [" ".join(line.split("\t")[0] for line in sentence.splitlines()) for sentence in sentences]
     for name in ("dev-v1.1-train36.json", "dev-v1.1-eval12.json"):
         for article in json.loads((shared / "data/squad" / name).read_text("utf-8"))["data"]:
