@@ -9,16 +9,15 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgebert import errors, measure, registry, tasks
+from edgebert import errors, registry, tasks
 from edgebert.artifact import Artifact
 from edgebert.errors import DeviceError, EdgebertError, UsageError
 from edgebert.measurement import Measurement, packed, unpacked
@@ -27,6 +26,7 @@ from edgebert.protocols import Device
 from edgebert.report.model import Role
 from edgebert.tasks import Answered, Record, Scored, Task
 from edgebert.tokenization import load_tokenizer
+from edgebert.validity import tokens_of, why_invalid
 from edgebert.worker import Job
 
 #: Seconds that one launch may take: the slowest models on the slowest devices, with room.
@@ -68,6 +68,8 @@ class _Launches:
     loaded: list[dict[str, Any]] = field(default_factory=list)
     golden: dict[str, Any] = field(default_factory=dict)
     latency: list[list[float]] = field(default_factory=list)
+    drawn: list[list[int]] = field(default_factory=list)
+    watched: list[list[dict[str, Any]]] = field(default_factory=list)
     engine: dict[str, list[list[float]]] = field(default_factory=dict)
     rss: list[int] = field(default_factory=list)
     outputs: list[list[dict[str, NDArray[np.float32]]]] = field(default_factory=list)
@@ -75,6 +77,8 @@ class _Launches:
     def take(self, events: Sequence[Mapping[str, Any]]) -> None:
         """One launch's events."""
         latency: list[float] = []
+        drawn: list[int] = []
+        watched: list[dict[str, Any]] = []
         for event in events:
             match event["event"]:
                 case "loaded":
@@ -83,6 +87,8 @@ class _Launches:
                     self.golden = {key: event[key] for key in ("ok", "max_error", "tolerance")}
                 case "latency":
                     latency += event["ms"]
+                    drawn += event.get("records", ())
+                    watched += [event["watch"] | {"n": len(event["ms"])}] if "watch" in event else []
                 case "memory":
                     self.rss.append(event["peak_rss_bytes"])
                 case "engine":
@@ -91,6 +97,8 @@ class _Launches:
                     self.outputs += _unpacked(event)
         if latency:
             self.latency.append(latency)
+            self.drawn.append(drawn)
+            self.watched.append(watched)
 
 
 def _unpacked(event: Mapping[str, Any]) -> list[list[dict[str, NDArray[np.float32]]]]:
@@ -137,6 +145,7 @@ def measure_all(
     records: Sequence[Record],
     plan: Plan,
     progress: Progress,
+    quiet: AbstractContextManager[object] = nullcontext(),  # noqa: B008 (it holds no state)
 ) -> list[Measurement]:
     """Measure every candidate on `device`, taking turns launch by launch.
 
@@ -146,6 +155,7 @@ def measure_all(
         records: real test records, with labels when `plan.predict` should give a metric.
         plan: how much.
         progress: told after each launch.
+        quiet: held while answers are scored on this computer, where another device's turn must not be disturbed.
 
     Raises:
         ArtifactError: a golden answer differs on the device.
@@ -177,7 +187,10 @@ def measure_all(
             gathered[candidate.name].take(_launch(device, job, folder))
         progress.step(f"measure on {device.name}", total, total)
     after = device.facts()
-    return [_measurement(c, device.name, gathered[c.name], plan, records, before[c.name], after) for c in candidates]
+    with quiet:
+        return [
+            _measurement(c, device.name, gathered[c.name], plan, records, before[c.name], after) for c in candidates
+        ]
 
 
 def _launch(device: Device, job: Job, folder: Path) -> list[dict[str, Any]]:
@@ -214,6 +227,8 @@ def _measurement(
 ) -> Measurement:
     artifact, manifest = candidate.artifact, candidate.artifact.manifest
     scored = _scored(artifact, records, launches.outputs)
+    fits = [len(each) for each in launches.drawn] == [len(each) for each in launches.latency]
+    tokens = tokens_of(artifact, records, launches.drawn) if fits else None
     return Measurement(
         name=candidate.name,
         role=candidate.role,
@@ -241,7 +256,9 @@ def _measurement(
         answers=scored.answers if scored else None,
         figures=dict(scored.figures) if scored else {},
         vectors=packed(scored.vectors) if scored and scored.vectors is not None else None,
-        invalid=_why_invalid(launches.latency),
+        invalid=why_invalid(launches.latency, tokens, launches.watched, before, after),
+        tokens=tokens,
+        watched=launches.watched,
     )
 
 
@@ -271,14 +288,6 @@ def _trimmed(task: Task, window: Mapping[str, NDArray[np.float32]]) -> Mapping[s
 
 def _listed(array: NDArray[np.float64] | None) -> Any:
     return None if array is None else array.tolist()
-
-
-def _why_invalid(launches: Sequence[Sequence[float]]) -> list[str]:
-    """Why the times must not be used, in words; empty when they may."""
-    if launches and measure.drifted(launches):
-        share = median(measure.drift(samples) for samples in launches)
-        return [f"the machine slowed down while measuring (last quarter {share:+.0%} against the first)"]
-    return []
 
 
 def _write_records(records: Sequence[Record], path: Path) -> Path:

@@ -15,7 +15,11 @@ from edgebert.report.model import Role
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one model showed on one device, raw: times in milliseconds, one list for each launch."""
+    """What one model showed on one device, raw: times in milliseconds, one list for each launch.
+
+    `tokens` are the text lengths of the samples of `latency_ms`, `watched` what `edgebert.watch` read in each launch,
+    `invalid` why the times must not be used, and `attempts` what earlier, invalid measurements showed.
+    """
 
     name: str
     role: Role
@@ -44,6 +48,9 @@ class Measurement:
     figures: Mapping[str, float] = field(default_factory=dict)
     vectors: Mapping[str, Any] | None = None
     invalid: Sequence[str] = ()
+    tokens: Sequence[Sequence[int]] | None = None
+    watched: Sequence[Sequence[Mapping[str, Any]]] = ()
+    attempts: Sequence[Mapping[str, Any]] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As `json.dumps` takes it."""

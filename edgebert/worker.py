@@ -25,9 +25,13 @@ from edgebert.errors import ArtifactError, EdgebertError
 from edgebert.model import Model
 from edgebert.processes import PARENT, die_with_parent
 from edgebert.tasks import Record
+from edgebert.watch import Watch
 
 #: Set by whoever starts the worker: nanoseconds since the epoch, for the cold start.
 SPAWNED = "EDGEBERT_SPAWNED_NS"
+
+#: Samples between two looks at the machine.
+CHUNK = 50
 
 
 @dataclass(frozen=True)
@@ -131,17 +135,16 @@ def _check_golden(model: Model, output: Output) -> None:
 def _latency(model: Model, records: list[Record], job: Job, output: Output) -> None:
     """Text in, answer out, batch 1, on real records drawn at random."""
     draw = random.Random(job.seed)
-    chosen = [records[draw.randrange(len(records))] for _ in range(job.samples)]
-    warm = measure.warm_up(lambda number: model.predict_record(chosen[number % len(chosen)]))
-    samples = []
-    for record in chosen:
-        start = time.perf_counter_ns()
-        model.predict_record(record)
-        samples.append((time.perf_counter_ns() - start) / 1e6)
-        if len(samples) % 50 == 0:
-            output.event("latency", ms=samples[-50:])
-    if len(samples) % 50:
-        output.event("latency", ms=samples[-(len(samples) % 50) :])
+    chosen = [draw.randrange(len(records)) for _ in range(job.samples)]
+    warm = measure.warm_up(lambda number: model.predict_record(records[chosen[number % len(chosen)]]))
+    watch = Watch()
+    for first in range(0, len(chosen), CHUNK):
+        part, samples = chosen[first : first + CHUNK], []
+        for record in [records[index] for index in part]:
+            start = time.perf_counter_ns()
+            model.predict_record(record)
+            samples.append((time.perf_counter_ns() - start) / 1e6)
+        output.event("latency", ms=samples, records=part, watch=watch.read())
     output.event("warm", calls=warm, load_average=os.getloadavg()[0])
 
 
