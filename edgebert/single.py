@@ -15,6 +15,7 @@ from edgebert.artifact import Artifact
 from edgebert.check import Candidate, Plan, connected, measure_all
 from edgebert.errors import ArtifactError, DataError, UsageError
 from edgebert.progress import Progress
+from edgebert.repeat import Patience, measure_validly
 from edgebert.tasks import Record, Task
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def check_artifact(
     threads: int,
     launches: int,
     samples: int,
+    repeats: int,
     progress: Progress,
 ) -> Result:
     """Accuracy and latency of one artifact on one device, over the labelled records of `file`.
@@ -135,7 +137,8 @@ def check_artifact(
     plan = Plan(launches, samples, threads, lengths)
     with connected(device) as connection:
         candidate = Candidate(path.name, "artifact", artifact)
-        measured = measure_all([candidate], connection, records, plan, progress)
+        patience = Patience(repeats)
+        measured = measure_validly([candidate], connection, records, plan, progress, patience)
     return results_of(measured)[0]
 
 

@@ -63,9 +63,7 @@ def tokens_of(artifact: Artifact, records: Sequence[Record], drawn: Sequence[Seq
     return [[lengths[index] for index in launch] for launch in drawn]
 
 
-def _throttled(
-    before: Mapping[str, Any], readings: Sequence[Mapping[str, Any]], after: Mapping[str, Any]
-) -> list[str]:
+def _throttled(before: Mapping[str, Any], readings: Sequence[Mapping[str, Any]], after: Mapping[str, Any]) -> list[str]:
     """What slowed the machine down: as it says now, and what happened since boot only after the first look."""
     seen = [word for state in (before, *readings, after) for word in state.get("throttled") or ()]
     earlier = set(before.get("throttled_since_boot") or ())

@@ -57,7 +57,8 @@ class Watch:
             `at` (seconds since the epoch), `seconds` (since the last reading), and where the machine tells them:
             `waited` (share of that time in which this process was ready to run and had no CPU), `stolen` (share of
             the CPUs that the host of this virtual machine took), `others` (CPUs that other programs kept busy),
-            `mhz`, `temperature_c`, `throttled` (words), `joules` (of the whole processor).
+            `mhz`, `temperature_c`, `throttled` (words), `joules` (of the whole processor), `watts` (that a battery
+            gives now).
         """
         now, before = self._counters(), self._before
         self._before = now
@@ -98,6 +99,8 @@ class Watch:
             found["temperature_c"] = max(hot) / 1000
         if (bits := get_throttled(self.root)) is not None:
             found["throttled"] = throttled(bits)
+        if (watts := _battery_watts(self.root)) is not None:
+            found["watts"] = watts
         return found
 
 
@@ -111,6 +114,19 @@ def total(readings: Sequence[Mapping[str, Any]], name: str) -> float | None:
 def _packages(root: Path) -> list[Path]:
     """Whole processors with an energy counter (RAPL), none of their parts; mostly readable by root alone."""
     return [zone for zone in _listed(root / _RAPL, "intel-rapl:") if zone.name.count(":") == 1]
+
+
+def _battery_watts(root: Path) -> float | None:
+    """What the fuel gauge says that a battery gives; None when it is charged or there is none."""
+    for supply in _listed(root / "sys/class/power_supply"):
+        if _fields(supply / "type") != ["Battery"] or _fields(supply / "status") != ["Discharging"]:
+            continue
+        power, current, voltage = (_number(supply / name) for name in ("power_now", "current_now", "voltage_now"))
+        if power is not None:
+            return abs(power) / 1e6
+        if current is not None and voltage is not None:  # microamperes and microvolts
+            return abs(current) * voltage / 1e12
+    return None
 
 
 def _own_cpus(root: Path) -> list[Path]:

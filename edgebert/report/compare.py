@@ -8,13 +8,15 @@ from dataclasses import replace
 from edgebert.errors import UsageError
 from edgebert.gate import overall
 from edgebert.report.model import SCHEMA_VERSION, LineageStep, Report, Result, best_of
+from edgebert.report.verdicts import comparisons
 
 
 def compare(reports: Sequence[Report], names: Sequence[str] = ()) -> Report:
     """One report of several runs: every result and lineage step is renamed to `RUN/NAME`.
 
-    Verdicts stay as each run's own gates gave them. The run is also noted as the fact `run` of each result, so
-    that a result is compared with the teacher of its own run.
+    Each later run's latencies are held against the first run's (`comparisons`). Verdicts of gates stay as each run's
+    own gates gave them. The run is also noted as the fact `run` of each result, so that a result is compared with the
+    teacher of its own run.
 
     Args:
         reports: at least one; a single one is given back as it is.
@@ -50,6 +52,10 @@ def compare(reports: Sequence[Report], names: Sequence[str] = ()) -> Report:
         notes=(*notes, *(f"{name}: {note}" for name, report in pairs for note in report.notes)),
         lineage=tuple(_step(step, name) for name, report in pairs for step in report.lineage),
         best=best_of(results),
+        comparisons=comparisons(pairs),
+        failures=tuple(
+            replace(failure, device=f"{name}/{failure.device}") for name, report in pairs for failure in report.failures
+        ),
     )
 
 
