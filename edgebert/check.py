@@ -43,6 +43,7 @@ class Plan:
         threads: of the engine.
         lengths: sequence lengths at which the engine alone is timed.
         predict: whether all records are answered (in the first launch), for the metric.
+        seconds: of sustained load in each launch, instead of samples.
     """
 
     launches: int = 5
@@ -50,6 +51,7 @@ class Plan:
     threads: int = 1
     lengths: tuple[int, ...] = (16, 32, 64, 128)
     predict: bool = True
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,7 @@ def measure_all(
                 samples=plan.samples,
                 lengths=_engine_lengths(candidate.artifact, plan.lengths),
                 seed=launch,
+                seconds=plan.seconds,
             )
             gathered[candidate.name].take(_launch(device, job, folder))
         progress.step(f"measure on {device.name}", total, total)
@@ -198,7 +201,7 @@ def _launch(device: Device, job: Job, folder: Path) -> list[dict[str, Any]]:
     job_file, output_file = folder / "job.json", folder / "output.jsonl"
     job_file.write_text(job.to_json(), "utf-8")
     output_file.unlink(missing_ok=True)
-    device.run(device.put(job_file, "job.json"), str(output_file), timeout=LAUNCH_TIMEOUT)
+    device.run(device.put(job_file, "job.json"), str(output_file), timeout=LAUNCH_TIMEOUT + job.seconds)
     events = [json.loads(line) for line in output_file.read_text("utf-8").splitlines()]
     for event in events:
         if event["event"] == "error":

@@ -223,11 +223,13 @@ def report(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Write the report of one run again, or one that compares several with the first of them."""
-    from edgebert.report import compare, read_report, write_report
+    from edgebert.report import compare, read_report, write_junit, write_report
 
     names = [run.name if len({r.name for r in runs}) == len(runs) else str(run) for run in runs]
     written = compare([read_report(run) for run in runs], names)
-    for path in write_report(written, output or (runs[0] if len(runs) == 1 else Path()), junit=junit):
+    paths = write_report(written, output or (runs[0] if len(runs) == 1 else Path()))
+    paths += [write_junit(written, junit)] if junit else []
+    for path in paths:
         click.echo(f"wrote {path}", err=True)
     cli_output.report(written, as_json=as_json, markdown=markdown)
     cli_output.exit_on(written, fail_on)

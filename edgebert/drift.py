@@ -33,6 +33,9 @@ _SURE = 3.8
 #: The same between launches, of which there are few.
 _SURE_BETWEEN = 7.0
 
+#: Levels of launches and of lengths are told apart in so many rounds at most, or until none moves by so much.
+_ROUNDS, _CLOSE = 12, 2e-3
+
 #: The least share of a launch that a level must last, so that a hiccup is noise and not a change.
 _LASTING = 0.15
 
@@ -80,11 +83,15 @@ def levelled(launches: Sequence[Sequence[float]], tokens: Sequence[Sequence[int]
     lengths = [np.asarray(each, dtype=np.float64) for each in tokens]
     if [launch.size for launch in logs] != [each.size for each in lengths]:
         raise ValueError("there must be one text length for each sample")
-    every, bare = np.concatenate(lengths), logs
-    for _ in range(2):  # a launch's own level is first seen through whatever lengths it happened to draw
-        flat = np.concatenate([launch - _median(rest) for launch, rest in zip(logs, bare, strict=True)])
-        knots, heights = _reference(every, flat)
-        bare = [launch - np.interp(each, knots, heights) for launch, each in zip(logs, lengths, strict=True)]
+    every = np.concatenate(lengths)
+    offsets = np.array([_median(launch) for launch in logs])
+    for _ in range(_ROUNDS):  # a launch's own level is first seen through whatever lengths it happened to draw
+        flat = np.concatenate([launch - offset for launch, offset in zip(logs, offsets, strict=True)])
+        places, heights = _reference(every, flat)
+        bare = [launch - np.interp(each, places, heights) for launch, each in zip(logs, lengths, strict=True)]
+        before, offsets = offsets, np.array([_median(launch) for launch in bare])
+        if np.ptp(offsets - before) < _CLOSE:
+            break
     return bare
 
 
@@ -106,50 +113,62 @@ def find(launches: Sequence[Sequence[float]], tokens: Sequence[Sequence[int]] | 
 
 
 def _reference(tokens: Floats, logs: Floats) -> tuple[Floats, Floats]:
-    """What each length takes: median log latency at each length, or of neighbouring ones where samples are few."""
+    """What each length takes: the lengths there are, ascending, and the log latency of each.
+
+    The median of all samples of that length, and where these are few, of those of the next lengths on both sides: a
+    running median, which keeps the steps of engines that pad (Tukey 1977, "Exploratory Data Analysis"). At the ends,
+    where neighbours stand on one side only, the slope among them goes on.
+    """
     order = np.argsort(tokens, kind="stable")
     tokens, logs = tokens[order], logs[order]
-    most = int(np.clip(tokens.size // 25, 1, 24))
-    borders = np.unique(np.searchsorted(tokens, np.quantile(tokens, np.linspace(0, 1, most + 1)[1:-1], method="lower")))
-    parts = [part for part in np.split(np.arange(tokens.size), borders) if part.size]
-    knots = np.array([tokens[part].mean() for part in parts])
-    return knots, np.array([np.median(logs[part]) for part in parts])
+    lengths, firsts, counts = np.unique(tokens, return_index=True, return_counts=True)
+    wanted = int(np.clip(tokens.size // 40, 15, 41))
+    heights = []
+    for length, first, count in zip(lengths, firsts, counts, strict=True):
+        more = max(0, (wanted - int(count) + 1) // 2)
+        near = slice(max(0, int(first) - more), int(first) + int(count) + more)
+        x, y = tokens[near], logs[near]
+        heights.append(float(np.median(y)) + (_slope(x, y) * (length - x.mean()) if more else 0.0))
+    return lengths, np.array(heights)
+
+
+def _slope(x: Floats, y: Floats) -> float:
+    """Rise of `y` with `x`, least squares without the samples furthest from the median; 0 where `x` is constant."""
+    away = np.abs(y - np.median(y))
+    near = away <= np.quantile(away, 0.9)
+    x, y = x[near] - x[near].mean(), y[near]
+    square = float(x @ x)
+    return float(x @ y) / square if square > 0 else 0.0
 
 
 def _within(launch: Floats, number: int | None) -> Change | None:
-    """The change within one launch, from one level to another that lasts, or None."""
+    """The change within one launch, from one level to another that lasts, or None.
+
+    Each place is judged by its step and the standard error of that step, from what is left of the blocks on both
+    sides. Noise that persists from block to block makes means less sure than independent noise would: the error
+    grows by sqrt((1 + r) / (1 - r)), r the correlation of neighbours (Anderson 1971, "Statistical Analysis of Time
+    Series").
+    """
     if launch.size < FEWEST:
         return None
     count = min(_BLOCKS, launch.size // _IN_BLOCK)
     blocks = np.array([_middle(block) for block in np.array_split(launch, count)])
     least = max(2, round(_LASTING * count))
-    best, change = 0.0, 0.0
-    place = 0
-    for at in range(least, count - least + 1):
-        step = float(blocks[at:].mean() - blocks[:at].mean())
-        sure = abs(step) / _error(blocks, at)
-        if sure > best:
-            best, change, place = sure, step, at
-    share = float(np.expm1(change))
+    places = np.arange(least, count - least + 1)
+    sums = np.cumsum(blocks)[places - 1]
+    left, right = sums / places, (blocks.sum() - sums) / (count - places)
+    rest = blocks - np.where(np.arange(count) < places[:, None], left[:, None], right[:, None])
+    squares = np.maximum((rest**2).sum(axis=1), 1e-18)
+    lag = (rest[:, 1:] * rest[:, :-1]).sum(axis=1) / squares + 1.0 / count  # its bias, to first order
+    r = np.clip(lag, 0.0, 0.8)
+    error = np.sqrt(squares / (count - 2) * (1 + r) / (1 - r) * (1 / places + 1 / (count - places)))
+    sure = np.abs(right - left) / np.maximum(error, 1e-4)
+    best = int(sure.argmax())
+    share = float(np.expm1(right[best] - left[best]))
     # Fewer blocks tell the noise itself less well (the expansion of Student's t: Abramowitz & Stegun 1964, 26.7.5).
-    if best < _SURE * (1 + (_SURE**2 + 1) / (4 * (count - 2))) or abs(share) <= DRIFT:
+    if sure[best] < _SURE * (1 + (_SURE**2 + 1) / (4 * (count - 2))) or abs(share) <= DRIFT:
         return None
-    return Change(share, number, place / count)
-
-
-def _error(blocks: Floats, at: int) -> float:
-    """Standard error of the step at `at`, from what is left of the blocks on both sides of it.
-
-    Noise that persists from block to block makes means less sure than independent noise would: the error grows by
-    sqrt((1 + r) / (1 - r)), r the correlation of neighbours (Anderson 1971, "Statistical Analysis of Time Series").
-    """
-    left, right = blocks[:at], blocks[at:]
-    rest = np.concatenate([left - left.mean(), right - right.mean()])
-    variance = float(rest @ rest) / (rest.size - 2)
-    lag = float(rest[1:] @ rest[:-1]) / max(float(rest @ rest), 1e-18) + 1.0 / rest.size  # its bias, to first order
-    r = min(max(lag, 0.0), 0.8)
-    spread = np.sqrt(variance * (1 + r) / (1 - r) * (1 / left.size + 1 / right.size))
-    return max(float(spread), 1e-4)
+    return Change(share, number, float(places[best]) / count)
 
 
 def _between(levels: Sequence[float]) -> Change | None:

@@ -73,14 +73,16 @@ def watts(reading: Mapping[str, Any]) -> float | None:
     """Mean power since the reading before, by the energy counter, else what the battery gives; None without either."""
     if reading.get("joules") is not None:
         return round(float(reading["joules"]) / reading["seconds"], 3)
-    return reading.get("watts")
+    return None if reading.get("watts") is None else float(reading["watts"])
+
+
+def answers(watched: Readings) -> int:
+    """How many answers lie between the readings: samples, or in sustained load many to a sample."""
+    return sum(reading.get("answers", reading["n"]) for launch in watched for reading in launch)
 
 
 def millijoules(watched: Readings) -> float | None:
     """Energy of the machine for one answer, idle power included; None where nothing counts it."""
-    readings = [reading for launch in watched for reading in launch]
-    known = [
-        (power * reading["seconds"], reading["n"]) for reading in readings if (power := watts(reading)) is not None
-    ]
-    answers = sum(n for _, n in known)
-    return round(1000 * sum(energy for energy, _ in known) / answers, 4) if answers else None
+    counted = [[reading for reading in launch if watts(reading) is not None] for launch in watched]
+    energy = sum((watts(reading) or 0.0) * reading["seconds"] for launch in counted for reading in launch)
+    return round(1000 * energy / answers(counted), 4) if any(counted) else None

@@ -55,18 +55,18 @@ class Watch:
 
         Returns:
             `at` (seconds since the epoch), `seconds` (since the last reading), and where the machine tells them:
-            `waited` (share of that time in which this process was ready to run and had no CPU), `stolen` (share of
-            the CPUs that the host of this virtual machine took), `others` (CPUs that other programs kept busy),
-            `mhz`, `temperature_c`, `throttled` (words), `joules` (of the whole processor), `watts` (that a battery
-            gives now).
+            `waited` (share of that time in which a thread of this process was ready to run and had no CPU; of the
+            thread that waited longest), `stolen` (share of the CPUs that the host of this virtual machine took),
+            `others` (CPUs that other programs kept busy), `mhz`, `temperature_c`, `throttled` (words), `joules` (of
+            the whole processor), `watts` (that a battery gives now).
         """
         now, before = self._counters(), self._before
         self._before = now
         passed = {name: value - before[name] for name, value in now.items() if name in before}
         seconds = max(passed["seconds"], 1e-9)
         found: dict[str, Any] = {"at": round(time.time(), 3), "seconds": round(seconds, 6)}
-        if "waited" in passed:
-            found["waited"] = round(passed["waited"] / seconds, 4)
+        if waits := [value for name, value in passed.items() if name.startswith("waited ")]:
+            found["waited"] = round(max(waits) / seconds, 4)
         if "busy" in passed:
             found["stolen"] = round(max(0.0, passed["stolen"]) / seconds / (os.cpu_count() or 1), 4)
             found["others"] = round(max(0.0, passed["busy"] - passed["own"]) / seconds, 3)
@@ -76,9 +76,9 @@ class Watch:
 
     def _counters(self) -> dict[str, float]:
         found = {"seconds": time.monotonic(), "own": time.process_time()}
-        waits = [_fields(task / "schedstat") for task in _listed(self.root / "proc/self/task")]
-        if any(waits):
-            found["waited"] = sum(int(fields[1]) for fields in waits if len(fields) > 1) / 1e9
+        for task in _listed(self.root / "proc/self/task"):
+            if len(waits := _fields(task / "schedstat")) > 1:  # nanoseconds running, nanoseconds waiting, …
+                found[f"waited {task.name}"] = int(waits[1]) / 1e9
         ticks = _fields(self.root / "proc/stat", lines=1)
         if len(ticks) > 8:
             tick = os.sysconf("SC_CLK_TCK")

@@ -21,7 +21,7 @@ from edgebert.report.model import (
 from edgebert.report.parts import Comparison, Failure, Moment
 from edgebert.report.render_markdown import render_markdown
 from edgebert.report.render_terminal import comparison_lines, device_lines, summary_table
-from edgebert.report.write import assemble, write_report
+from edgebert.report.write import assemble, write_junit, write_report
 
 __all__ = [
     "REPORT",
@@ -43,5 +43,6 @@ __all__ = [
     "render_markdown",
     "report_schema",
     "summary_table",
+    "write_junit",
     "write_report",
 ]

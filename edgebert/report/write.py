@@ -72,13 +72,12 @@ def assemble(
     )
 
 
-def write_report(report: Report, folder: Path, *, junit: Path | None = None) -> list[Path]:
+def write_report(report: Report, folder: Path) -> list[Path]:
     """Write `report.json`, `report.md`, `report.html` and the model card, each at once or not at all.
 
     Args:
         report: what to write.
         folder: made when it is not there; files of those names are replaced.
-        junit: a file for the gates and comparisons as JUnit XML, as well.
 
     Returns:
         The paths, in that order; there is no model card of several runs, nor of a run without artifacts.
@@ -98,16 +97,26 @@ def write_report(report: Report, folder: Path, *, junit: Path | None = None) -> 
     }
     if not report.comparisons and report.lineage and (card := render_card(report)):
         texts[CARD] = card
-    files = {folder / name: text for name, text in texts.items()}
-    if junit is not None:
-        files[junit] = render_junit(report)
+    return _write_all({folder / name: text for name, text in texts.items()}, folder)
+
+
+def write_junit(report: Report, path: Path) -> Path:
+    """Write gates and comparisons as JUnit XML, at once or not at all.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    return _write_all({path: render_junit(report)}, path)[0]
+
+
+def _write_all(files: Mapping[Path, str], where: Path) -> list[Path]:
     try:
         for path in files:
             path.parent.mkdir(parents=True, exist_ok=True)
         return [_write(path, text) for path, text in files.items()]
     except OSError as error:
         raise UsageError(
-            f"the report cannot be written to {error.filename or folder}: {error.strerror or error}",
+            f"the report cannot be written to {where}: {error.strerror or error}",
             "give a folder that you may write to",
         ) from error
 
