@@ -83,10 +83,10 @@ def _table(artifacts: Sequence[Result]) -> str:
     for result in artifacts:
         line = row(result, artifacts)
         score = f"{line.metric} ({line.metric_interval})" if line.metric_interval else line.metric
-        name = f"{result.metric.name} " if result.metric else ""
+        name = f"{safe(result.metric.name)} " if result.metric else ""
         times = ("emulated", "emulated") if result.emulated else (line.p50, line.p90)
         doubt = "" if result.valid else " (times invalid)"
-        cells = [safe(result.name), safe(result.device), f"{safe(name)}{score}", *times, line.size, line.rss]
+        cells = [safe(result.name), safe(result.device), f"{name}{score}", *times, line.size, line.rss]
         lines.append(f"| {' | '.join(cells)} | {result.verdict}{doubt} |")
     return "\n".join(lines)
 

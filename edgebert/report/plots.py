@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MARKERS = "oD^svPX<>"
+_LINES = 5  # of latency over time that one can tell apart
 
 
 def pictures(results: Sequence[Result], *, max_drop: float | None = None, prefix: str = "p") -> list[Picture]:
@@ -42,6 +43,8 @@ def pictures(results: Sequence[Result], *, max_drop: float | None = None, prefix
         if swept := [r for r in timed if len(r.engine_ms) > 1]:
             drawn.append(_engine(swept, f"{prefix}-engine"))
         if watched := [r for r in timed if len(r.over_time) > 1]:
+            if len(watched) > _LINES:  # the reference models make way
+                watched = [r for r in watched if r.role == "artifact"] or watched
             looks = [(_named(r), *_look(r, timed)) for r in watched]
             drawn += over_time(watched, looks, f"{prefix}-time")
     return drawn

@@ -94,16 +94,20 @@ def render_html(report: Report) -> str:
 def method(report: Report) -> list[str]:
     """How the figures were measured, in plain words."""
     metric = metric_name(report)
-    timed = [r for r in report.results if r.latency_ms.n and not r.emulated]
+    timed = [r for r in report.results if r.samples_ms and not r.emulated]
     launches = sorted({len(r.samples_ms) for r in timed if r.samples_ms})
     samples = sorted({r.latency_ms.n for r in timed})
     threads = sorted({r.threads for r in report.results})
-    said = [
-        f"The metric ({metric}) is measured on the test set, with the answers that each model gave on the device. "
-        "Its interval holds the true figure in 95 of 100 cases.",
-        "Drop is the teacher's metric minus this model's, in percentage points. Agreement is the share of answers "
-        "equal to the FP32 student's; a flip is an answer that the student has right and this model has wrong.",
-    ]
+    said = (
+        []
+        if not any(r.metric for r in report.results)
+        else [
+            f"The metric ({metric}) is measured on the test set, with the answers that each model gave on the device. "
+            "Its interval holds the true figure in 95 of 100 cases.",
+            "Drop is the teacher's metric minus this model's, in percentage points. Agreement is the share of answers "
+            "equal to the FP32 student's; a flip is an answer that the student has right and this model has wrong.",
+        ]
+    )
     if timed:
         said.append(
             f"Latency is from text to answer, tokenization included, one text at a time, on real test texts. "

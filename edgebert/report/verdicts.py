@@ -27,7 +27,9 @@ def comparisons(runs: Sequence[tuple[str, Report]]) -> tuple[Comparison, ...]:
 
 
 def _pairs(first: Report, second: Report) -> list[tuple[Result, Result]]:
-    both = [(a, b) for b in second.results for a in first.results if a.name == b.name]
+    # An emulator's times are nobody's: they are not compared.
+    timed = [[result for result in report.results if not result.emulated] for report in (first, second)]
+    both = [(a, b) for b in timed[1] for a in timed[0] if a.name == b.name]
     if same := [(a, b) for a, b in both if a.device == b.device]:
         return same
     return both or list(_best(first, second))
@@ -61,8 +63,6 @@ def _compared(base: Result, result: Result, base_name: str, name: str) -> Compar
 
 def _doubt(result: Result, name: str) -> str:
     """Why its times cannot be compared, or nothing."""
-    if result.emulated:
-        return f"{name} is of an emulator: its times are not a device's"
     if not result.valid:
         return f"{name} is invalid: {'; '.join(result.invalid) or 'the machine drifted or was throttled'}"
     if len(result.samples_ms) < LAUNCHES:

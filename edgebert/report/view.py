@@ -10,7 +10,17 @@ from edgebert.report.model import Report, Result
 from edgebert.statistics import percentile_interval
 
 NOTHING = "—"
-_UNITS = {"cpu": "CPU", "c": "°C", "mhz": "MHz", "rss": "RSS", "id": "ID", "os": "OS", "mb": "MB", "isa": "ISA"}
+_UNITS = {
+    "cpu": "CPU",
+    "c": "°C",
+    "mhz": "MHz",
+    "rss": "RSS",
+    "id": "ID",
+    "os": "OS",
+    "mb": "MB",
+    "isa": "ISA",
+    "cpus": "CPUs",
+}
 NOT_A_DEVICE = "emulated: times are not a device's"
 INVALID = "invalid: the machine drifted, was throttled or busy"
 
@@ -133,7 +143,10 @@ def headline(report: Report) -> str:
     """The verdict in one sentence."""
     failed = [failure.device for failure in report.failures]
     told = f"; {', '.join(failed)} failed" if failed else ""
-    return _judged(report) + told
+    order = ("slower", "too noisy", "faster", "no difference seen")
+    counts = {word: sum(c.verdict == word for c in report.comparisons) for word in order}
+    compared = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    return f"Latency: {compared}{told}" if compared else _judged(report) + told
 
 
 def _judged(report: Report) -> str:

@@ -56,13 +56,6 @@ def change(ratio: float) -> str:
     return text.replace("-", "\N{MINUS SIGN}").replace("\N{MINUS SIGN}0.0", "0.0").replace("+0.0", "0.0")
 
 
-def verdict_counts(report: Report) -> str:
-    """`2 slower, 3 no difference seen`, the bad news first; empty where nothing is compared."""
-    order = ("slower", "too noisy", "faster", "no difference seen")
-    counts = {word: sum(c.verdict == word for c in report.comparisons) for word in order}
-    return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-
-
 @dataclass(frozen=True)
 class DeviceTable:
     """Models down, devices across; `cells` and `best` are in the order of `devices`."""
@@ -78,7 +71,7 @@ def device_table(report: Report) -> DeviceTable | None:
     An artifact that no device but one could measure has dashes in the other columns; a device that failed has a
     column of its own.
     """
-    failed = [failure.device for failure in report.failures]
+    failed = [] if report.comparisons else [failure.device for failure in report.failures]
     devices = [*report.devices, *(device for device in failed if device not in report.devices)]
     names = list(dict.fromkeys(result.name for result in report.results if result.role == "artifact"))
     if len(devices) < 2 or not names:
