@@ -91,7 +91,7 @@ def run(
 @main.command(cls=Verb, example="edgebert export models/intents --format tflite --precision int8 -o build/tflite-int8")
 @click.argument("model", type=FOLDER)
 @click.option("--format", "format", required=True, help="onnx, openvino or tflite.")
-@click.option("--precision", required=True, help="fp32, int8 or (tflite) int8-legacy.")
+@click.option("--precision", required=True, help="fp32, fp16, int8, or one more of docs/export.md.")
 @click.option("--calibrate", type=FOLDER, help="Real texts (JSONL, CSV, TSV, or one a line in .txt).")
 @click.option("--lengths", default="16,32,64,128", show_default=True, help="Sequence lengths in tokens.")
 @click.option("--task", default="text-classification", show_default=True, help="What the model does.")

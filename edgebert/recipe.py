@@ -142,6 +142,8 @@ class Recipe(Spec):
         whole = self.model_dump(mode="json", include=set(names))
         for name, split in self.data.splits().items() if "data" in names else ():
             whole["data"][name] |= {"path": None, "format": format_of(split)}
+        if "student" in names and self.student.corpus:
+            whole["student"]["corpus"] = "<file>"
         if "teacher" in names:
             tuned = isinstance(self.teacher, FineTuneSpec)
             origin = self.teacher.base if isinstance(self.teacher, FineTuneSpec) else self.teacher
@@ -214,6 +216,10 @@ def _absent(recipe: Recipe, source: Source) -> list[Problem]:
             told = "is a folder" if path.is_dir() else f"no such file: {path}"
             line = source.line_of(("data", name, "path"))
             problems.append(Problem(line, f"data.{name}.path", told, "paths are relative to the recipe's own folder"))
+    corpus = recipe.student.corpus
+    if corpus is not None and not recipe.path_of(corpus).is_file():
+        told, line = f"no such file: {recipe.path_of(corpus)}", source.line_of(("student", "corpus"))
+        problems.append(Problem(line, "student.corpus", told, "paths are relative to the recipe's own folder"))
     tuned = isinstance(recipe.teacher, FineTuneSpec)
     origin = recipe.teacher.base if isinstance(recipe.teacher, FineTuneSpec) else recipe.teacher
     found = recipe.model_source(origin) if origin is not None else None

@@ -15,15 +15,21 @@ from edgebert.recipe_problems import LIST, MAPPING, NOTHING, NUMBER, TEXT, did_y
 
 FORMATS = ("jsonl", "csv", "tsv", "txt", "conll", "squad")
 EXPORTS = (
-    "onnx-fp32",
-    "onnx-int8",
-    "openvino-fp32",
-    "openvino-int8",
-    "tflite-fp32",
-    "tflite-int8",
-    "tflite-int8-legacy",
+    *("onnx-fp32", "onnx-fp16", "onnx-int8", "onnx-int8-dynamic", "onnx-int8-static", "onnx-int8-weights"),
+    *("openvino-fp32", "openvino-fp16", "openvino-int8", "openvino-int8-weights"),
+    *("tflite-fp32", "tflite-fp16", "tflite-int8", "tflite-int8-weights", "tflite-int8-legacy"),
 )
-LOSSES = ("logits", "hidden", "label")
+LOSSES = (
+    "logits",
+    "logits_mse",
+    "hidden",
+    "hidden_cosine",
+    "embedding",
+    "attention_mse",
+    "attention_kl",
+    "relations",
+    "label",
+)
 DEVICES = ("local", "ssh", "android")  # local:PYTHON, ssh:HOST, android:SERIAL
 
 

@@ -169,6 +169,11 @@ class StudentSpec(Spec):
         description="how many of the teacher's layers to keep, or which ones (from 0); "
         "'half' of them evenly spread, null all of them",
     )
+    layer_choice: Literal["uniform", "skip", "first", "last"] = Field(
+        default="uniform",
+        description="which layers when a number is given: evenly spread with the last, every so many from the first, "
+        "the first, or the last",
+    )
     intermediate_size: Count | None = Field(
         default=None,
         description="neurons to keep in each feed-forward layer, those that say most on the task's text; default: all",
@@ -176,6 +181,20 @@ class StudentSpec(Spec):
     vocabulary: Literal["prune", "keep"] = Field(
         default="prune", description="prune: keep only the word pieces that the task's text needs"
     )
+    corpus: Name | None = Field(
+        default=None, description="a text file, relative to the recipe's folder, whose word pieces are needed too"
+    )
+    pieces: Count | None = Field(
+        default=None,
+        description="word pieces to keep at most when pruning, the most frequent; rarer words are then spelled from "
+        "shorter pieces. Default: all that the text needs",
+    )
+
+    @model_validator(mode="after")
+    def _pruned(self) -> StudentSpec:
+        if self.vocabulary == "keep" and (self.corpus or self.pieces):
+            raise ValueError("corpus and pieces say what pruning keeps", "make it vocabulary: prune, or leave them out")
+        return self
 
     @field_validator("layers")
     @classmethod
@@ -195,10 +214,31 @@ class DistillSpec(_Training):
         description="passes before the others in which each layer learns alone, from the teacher's states before and "
         "after it; worth it where a student learns from little text",
     )
+    intermediate_epochs: int = Field(
+        default=0,
+        ge=0,
+        description="passes before the last ones in which only the losses that look inside are used, as in TinyBERT",
+    )
     losses: Losses = Field(
         default={"logits": 1.0, "hidden": 1.0},
-        description="weight of each loss: logits (temperature-scaled KL), hidden (hidden states), "
+        description="weight of each loss: logits (temperature-scaled KL), logits_mse, hidden (hidden states), "
+        "hidden_cosine, embedding, attention_mse (scores), attention_kl (distributions), relations (MiniLMv2), "
         "label (cross-entropy); a loss that is not named is not used",
+    )
+    relation_heads: Count | None = Field(
+        default=None, description="heads of the relations loss; default: the teacher's attention heads"
+    )
+    focus: float = Field(
+        default=0.0,
+        ge=0,
+        description="how much more a text weighs in the logits loss that the teacher answers rightly; "
+        "for single labels and tokens",
+    )
+    entity_weight: float = Field(
+        default=10.0,
+        ge=0,
+        description="token classification: how much more a token weighs in the logits loss that the teacher sees in "
+        "an entity",
     )
     temperature: Positive = Field(default=2.0, description="softens the teacher's answers in the logits loss")
     lr: Positive = Field(default=5e-4, description="peak learning rate")

@@ -35,7 +35,7 @@ CALIBRATION_RECORDS = 300
 
 #: Validation records that thresholds are tuned on; long ones cost more.
 TUNING_RECORDS = 2000
-TUNING_RECORDS_WINDOWED = 500
+TUNING_RECORDS_WINDOWED = 1000
 
 #: Raised by hand when the result of the same recipe would change.
 TEACH_VERSION = 2
@@ -100,7 +100,7 @@ def teach(recipe: Recipe, task: Task, splits: Splits, store: Store) -> Teacher:
             fine_tune(
                 spec, task=task, labels=labels, train=splits.train, validation=splits.validation,
                 lengths=recipe.lengths, out=path, work=store.work(f"teacher-{key.digest[:16]}"),
-                progress=store.progress, base=base or Path(),
+                progress=store.progress, body=base,
             )  # fmt: skip
 
         store.stage("teacher", key, [path], make)
@@ -116,6 +116,8 @@ def compress(recipe: Recipe, task: Task, splits: Splits, taught: Teacher, store:
     """The student: cut out of the teacher, then distilled."""
     path = store.out / "student"
     inputs = {"teacher": taught.content_hash} | {k: splits.hashes[k] for k in ("train", "validation", "unlabelled")}
+    corpus = recipe.path_of(recipe.student.corpus) if recipe.student.corpus else None
+    inputs |= {"corpus": artifacts.sha256(corpus)} if corpus else {}
     # Of the lengths only the last decides: it cuts the texts and the positions.
     sections = recipe.section_json("task", "labels", "student", "distill") + _settings(task) + str(recipe.max_length)
     key = Key(sections, inputs, stages.tools(*_TRAINING_TOOLS), COMPRESS_VERSION)
@@ -123,9 +125,10 @@ def compress(recipe: Recipe, task: Task, splits: Splits, taught: Teacher, store:
     def make() -> None:
         work = store.work(f"student-{key.digest[:16]}")
         texts = [t for record in (*splits.train, *splits.validation, *splits.unlabelled) for t in texts_of(record)]
+        texts += corpus.read_text("utf-8").splitlines() if corpus else []
         start = build_student(
             taught, recipe.student, task=task, texts=texts, max_length=recipe.max_length, out=work / "start",
-            intermediate_size=recipe.student.intermediate_size,
+            intermediate_size=recipe.student.intermediate_size, progress=store.progress,
         )  # fmt: skip
         distill(
             taught, start.path, recipe.distill, task=task, layer_map=start.layer_map,

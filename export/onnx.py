@@ -1,9 +1,9 @@
-"""ONNX: FP32 by torch's TorchScript exporter, INT8 by ONNX Runtime's dynamic quantization.
+"""ONNX: FP32 by torch's TorchScript exporter, the other precisions by ONNX Runtime's tools.
 
 The TorchScript exporter is ten times quicker than the newer one here, and its graph keeps the patterns
-(Gelu, attention) that ONNX Runtime fuses. Dynamic quantization needs no calibration text: weights are INT8
-per channel, activations are quantized as they come, per tensor. Weights keep the full range of INT8; on x86
-without VNNI that needs the exact kernels, which our runtime asks for.
+(Gelu, attention) that ONNX Runtime fuses. `int8` is dynamic quantization (`onnx_precisions.py`), which needs no
+calibration text. Weights keep the full range of INT8; on x86 without VNNI that needs the exact kernels, which our
+runtime asks for.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebert import tasks
-from edgebert.errors import ExportError, require
+from edgebert.errors import require
 from edgebert.protocols import ExportedModel, ExportJob, TensorSpec
 from edgebert.tasks import Task
 
+from . import onnx_precisions
 from .source import Source, load_source, output_specs
 
 if TYPE_CHECKING:
@@ -31,7 +32,12 @@ OPSET = 18
 class OnnxExporter:
     """Batch and sequence axes of any length; the classifier stays float."""
 
-    precisions: Mapping[str, bool] = field(default_factory=lambda: {"fp32": False, "int8": False})
+    precisions: Mapping[str, bool] = field(
+        default_factory=lambda: {
+            "fp32": False, "fp16": False, "int8": False, "int8-dynamic": False, "int8-static": True,
+            "int8-weights": False,
+        }
+    )  # fmt: skip
     tools: tuple[str, ...] = ("torch", "transformers", "onnx", "onnxruntime")
     version: int = 2
 
@@ -41,15 +47,14 @@ class OnnxExporter:
         source = load_source(job.model, task)
         path = job.out / FILE
         names = _convert(source, job, task, path)
-        parts = {"all": "float32"}
-        if job.precision == "int8":
-            parts = _quantize(path, task)
+        made = onnx_precisions.lower(path, job, task, names)
         _save(_clean(_load(path)), path)
         return ExportedModel(
             files=(FILE,),
             inputs=tuple(TensorSpec(name, "int64", (-1, -1)) for name in names),
             outputs=output_specs(source, task, -1),
-            precision=parts,
+            precision=made.parts,
+            calibration=made.calibration,
         )
 
 
@@ -80,47 +85,6 @@ def _convert(source: Source, job: ExportJob, task: Task, path: Path) -> tuple[st
             dynamic_axes=axes,
         )
     return names
-
-
-def _quantize(path: Path, task: Task) -> dict[str, str]:
-    """Quantize the file in place, the head excepted; returns what has which precision."""
-    require("onnxruntime", "host")
-    from onnx import TensorProto
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    model = _load(path)
-    quantize_dynamic(
-        model,
-        str(path),
-        per_channel=True,
-        weight_type=QuantType.QInt8,
-        nodes_to_exclude=_heads(model) if task.has_head else [],
-        extra_options={"DefaultTensorType": TensorProto.FLOAT},
-    )
-    return {
-        "matmul": "int8 weights per channel, uint8 activations per tensor, dynamic",
-        "embeddings": "uint8 per tensor",
-        "attention": "float32",
-        "classifier": "float32",
-    }
-
-
-def _heads(model: ModelProto) -> list[str]:
-    """The matrix products that make the outputs: quantizing them clips the logits.
-
-    Raises:
-        ExportError: an output is not made by one.
-    """
-    makers = {name: node for node in model.graph.node for name in node.output}
-    heads = []
-    for output in model.graph.output:
-        node = makers.get(output.name)
-        while node is not None and node.op_type not in ("MatMul", "Gemm"):
-            node = next((makers[name] for name in node.input if name in makers), None)
-        if node is None:
-            raise ExportError(f"the output {output.name} is made by no matrix product", "export fp32 instead")
-        heads.append(node.name)
-    return sorted(set(heads))
 
 
 def _load(path: Path) -> ModelProto:

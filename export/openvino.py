@@ -1,4 +1,4 @@
-"""OpenVINO IR: FP32 by its own converter from torch, INT8 by NNCF's post-training quantization.
+"""OpenVINO IR: FP32 and FP16 by its own converter from torch, INT8 by NNCF's post-training quantization.
 
 Linear layers are quantized as 1 x 1 convolutions over the tokens: the same numbers, and on x86 without VNNI
 OpenVINO's INT8 convolutions are more than twice as quick as its INT8 matrix products. Products of two
@@ -35,7 +35,9 @@ TEXTS_PER_LENGTH = 48
 class OpenvinoExporter:
     """One graph of any length, which the runtime compiles anew for each sequence length in use."""
 
-    precisions: Mapping[str, bool] = field(default_factory=lambda: {"fp32": False, "int8": True})
+    precisions: Mapping[str, bool] = field(
+        default_factory=lambda: {"fp32": False, "fp16": False, "int8": True, "int8-weights": False}
+    )
     tools: tuple[str, ...] = ("torch", "transformers", "openvino", "nncf")
     version: int = 2
 
@@ -56,7 +58,12 @@ class OpenvinoExporter:
                 "attention": "float32",
                 "classifier": "float32",
             }
-        ov.save_model(model, str(job.out / FILE), compress_to_fp16=False)
+        elif job.precision == "int8-weights":
+            model = _compress(model)
+            parts = {"matmul": "int8 weights per channel, float32 arithmetic", "embeddings": "int8 per channel"}
+        elif job.precision == "fp16":
+            parts = {"all": "float16 weights, float32 arithmetic"}
+        ov.save_model(model, str(job.out / FILE), compress_to_fp16=job.precision == "fp16")
         _strip(job.out / FILE)
         return ExportedModel(
             files=(FILE, WEIGHTS),
@@ -117,6 +124,13 @@ def _quantize(model: Any, names: Sequence[str], job: ExportJob, task: Task) -> t
         "seed": job.seed,
     }
     return quantized, how
+
+
+def _compress(model: Any) -> Any:
+    """The graph with INT8 weights that are made float as they are used."""
+    nncf = require("nncf", "host")
+    nncf.set_log_level(logging.ERROR)
+    return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)
 
 
 def _float_products(model: Any, task: Task) -> list[str]:

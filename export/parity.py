@@ -6,6 +6,7 @@ averaged over the windows. What a window decides is clear where the source's mar
 | precision | largest error | mean error | clear answers that stay |
 |---|---|---|---|
 | FP32 | 0.001 (and never below 0.001 absolute) | | all |
+| FP16 | 0.1 | 0.02 | 99 % |
 | INT8 | 1.0 | 0.15 | 97 % |
 
 Embeddings, which decide nothing, must have a mean cosine of 0.99 with the source's.
@@ -45,6 +46,7 @@ class Limits:
 
 
 FP32 = Limits(max_error=1e-3, mean_error=1e-3, agreement=1.0)
+FP16 = Limits(max_error=0.1, mean_error=0.02, agreement=0.99)
 INT8 = Limits(max_error=1.0, mean_error=0.15, agreement=0.97)
 
 
@@ -91,7 +93,7 @@ def judge(
 
 
 def _refuse(job: ExportJob, figures: Mapping[str, Any], spread: float) -> None:
-    limits = FP32 if job.precision == "fp32" else INT8
+    limits = {"fp32": FP32, "fp16": FP16}.get(job.precision, INT8)
     unit = max(spread, 1.0) if job.precision == "fp32" else spread
     wrong = []
     # Not "error > limit": a NaN must fail too.

@@ -31,7 +31,9 @@ WEIGHTED = ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")
 class TfliteExporter:
     """One signature per sequence length."""
 
-    precisions: Mapping[str, bool] = field(default_factory=lambda: {"fp32": False, "int8": False, "int8-legacy": False})
+    precisions: Mapping[str, bool] = field(
+        default_factory=lambda: dict.fromkeys(("fp32", "fp16", "int8", "int8-legacy", "int8-weights"), False)
+    )
     tools: tuple[str, ...] = (
         "torch",
         "transformers",
@@ -50,14 +52,8 @@ class TfliteExporter:
         names = _convert(source, job, task, path)
         parts: dict[str, str] = {"all": "float32"}
         if job.precision != "fp32":
-            per = "channel" if job.precision == "int8" else "tensor"
             _quantize(path, job.precision, task)
-            parts = {
-                "matmul": f"int8 weights per {per}, int8 activations per token, dynamic",
-                "embeddings": "int8 per tensor",
-                "attention": "float32",
-                "classifier": "float32",
-            }
+            parts = _PARTS[job.precision]
         path.write_bytes(_compact(path.read_bytes()))
         return ExportedModel(
             files=(FILE,),
@@ -67,6 +63,15 @@ class TfliteExporter:
             batch=1,
             precision=parts,
         )
+
+
+_KEPT = {"embeddings": "int8 per tensor", "attention": "float32", "classifier": "float32"}
+_PARTS = {
+    "fp16": {"all": "float16 weights, float32 arithmetic"},
+    "int8": {"matmul": "int8 weights per channel, int8 activations per token, dynamic", **_KEPT},
+    "int8-legacy": {"matmul": "int8 weights per tensor, int8 activations per token, dynamic", **_KEPT},
+    "int8-weights": {"matmul": "int8 weights per channel, float32 arithmetic", **_KEPT},
+}
 
 
 def signature(length: int) -> str:
@@ -98,14 +103,23 @@ def _quantize(path: Path, precision: str, task: Task) -> None:
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
 
     granularity = qtyping.QuantGranularity
-    matrices = granularity.CHANNELWISE if precision == "int8" else granularity.TENSORWISE
+    matrices = granularity.TENSORWISE if precision == "int8-legacy" else granularity.CHANNELWISE
     heads = _heads(path.read_bytes()) if task.has_head else []
     work = quantizer.Quantizer(str(path))
     for name in WEIGHTED:
         operation = qtyping.TFLOperationName(name)
         # One scale per word piece would add 12 bytes a row and signature, and gains nothing.
         per = matrices if name == "FULLY_CONNECTED" else granularity.TENSORWISE
-        work.add_dynamic_config(".*", operation, 8, granularity=per)
+        if precision == "fp16":
+            half = qtyping.TensorQuantizationConfig(16, dtype=qtyping.TensorDataType.FLOAT)
+            config = qtyping.OpQuantizationConfig(
+                weight_tensor_config=half, compute_precision=qtyping.ComputePrecision.FLOAT, explicit_dequantize=True
+            )
+            work.update_quantization_recipe(".*", operation, config, algorithm_key=AlgorithmName.FLOAT_CASTING)
+        elif precision == "int8-weights":
+            work.add_weight_only_config(".*", operation, 8, granularity=per)
+        else:
+            work.add_dynamic_config(".*", operation, 8, granularity=per)
     for name in heads:
         work.update_quantization_recipe(
             re.escape(name), qtyping.TFLOperationName.FULLY_CONNECTED, algorithm_key=AlgorithmName.NO_QUANTIZE

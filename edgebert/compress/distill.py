@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ import numpy as np
 from edgebert import tasks
 from edgebert.compress.batches import Examples, batch_of, digest, encode
 from edgebert.compress.checkpoints import CHECKPOINT_EVERY
-from edgebert.compress.families import FAMILIES, Family, set_dropout
+from edgebert.compress.families import FAMILIES, set_dropout
 from edgebert.compress.folder import (
     SINGLE_LABEL,
     copy_licence,
@@ -25,17 +24,16 @@ from edgebert.compress.folder import (
     special_tokens,
     tokenizer_json,
 )
-from edgebert.compress.losses import LOSSES, READ_HIDDEN, Pair, total
+from edgebert.compress.imitation import Imitation
+from edgebert.compress.losses import ANSWERS, LOSSES
 from edgebert.compress.noise import Noise
-from edgebert.compress.objectives import objective
+from edgebert.compress.objectives import FOCUSED, objective
 from edgebert.compress.student import Student, load_student
 from edgebert.compress.vocabulary import all_pieces, id_map
 from edgebert.errors import RecipeError
 from edgebert.tasks import Task
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from edgebert.compress.training import Batch
     from edgebert.progress import Progress
     from edgebert.recipe import DistillSpec
@@ -92,7 +90,7 @@ def distill(
     from edgebert.compress import training
     from edgebert.compress.heads import callable_model
 
-    weights = _checked(spec.losses, task)
+    weights = _checked(spec, task)
     student = load_student(start)
     layers = tuple(layer_map) if layer_map is not None else student.layer_map
     examples = encode(train, start, task, labels, lengths[-1])
@@ -111,9 +109,17 @@ def distill(
             "layers": list(layers),
             "temperature": spec.temperature,
             "noise": spec.noise,
+            "relation_heads": spec.relation_heads,
+            "focus": spec.focus,
+            "entity_weight": spec.entity_weight,
         }
+        family = FAMILIES[student.model_type] if task.has_head else replace(FAMILIES[student.model_type], body="")
+        whole = Imitation(
+            source, task, weights, family, layers, spec.temperature, spec.relation_heads, spec.focus,
+            spec.entity_weight, labels.index("O") if "O" in labels else None,
+        )  # fmt: skip
 
-        def job(name: str, settings: Any, loss: _Loss) -> training.Job:
+        def job(name: str, settings: Any, loss: Imitation) -> training.Job:
             return training.Job(
                 name=name, model=model, loss=loss, collate=collate, lengths=[len(ids) for ids in examples.ids],
                 settings=settings, identity=identity | {"stage": name}, work=work / name, progress=progress,
@@ -122,10 +128,12 @@ def distill(
 
         if spec.layerwise_epochs:
             alone = spec.model_copy(update={"epochs": spec.layerwise_epochs})
-            family = FAMILIES[student.model_type] if task.has_head else replace(FAMILIES[student.model_type], body="")
-            forced = _Loss(source, task, {"hidden": 1.0}, layers, spec.temperature, forced=family)
-            _once(job("layerwise", alone, forced))
-        training.train(job("distil", spec, _Loss(source, task, weights, layers, spec.temperature)))
+            _once(job("layerwise", alone, replace(whole, weights={"hidden": 1.0}, forced=True)))
+        if spec.intermediate_epochs:
+            inside = {name: weight for name, weight in weights.items() if name not in ANSWERS}
+            early = spec.model_copy(update={"epochs": spec.intermediate_epochs})
+            _once(job("intermediate", early, replace(whole, weights=inside)))
+        training.train(job("distil", spec, whole))
         if validation:
             answering = callable_model(model, task)
             value = training.evaluate(answering, task, validation, start, labels, lengths[-1])
@@ -141,84 +149,6 @@ def distill(
         copy_licence(start, folder)
     shutil.rmtree(work, ignore_errors=True)
     return load_student(out)
-
-
-class _Loss:
-    """The weighted losses of one batch; the teacher answers without gradients.
-
-    With `forced`, each layer of the student is given what the teacher's layer before its own put out, not what the
-    student's did: each learns its own part from the first step on (as the modules of BERT-of-Theseus do among the
-    teacher's, Xu et al. 2020, arXiv:2002.02925, and MobileBERT's in progressive transfer, arXiv:2004.02984).
-    """
-
-    def __init__(
-        self,
-        teacher: Any,
-        task: Task,
-        weights: dict[str, float],
-        layers: tuple[int, ...],
-        temperature: float,
-        forced: Family | None = None,
-    ) -> None:
-        self._teacher = teacher
-        self._task = task
-        self._weights = weights
-        self._layers = layers
-        self._temperature = temperature
-        self._hidden = any(weights.get(name) for name in READ_HIDDEN)
-        self._forced = forced
-
-    def __call__(self, model: Any, batch: Batch) -> Tensor:
-        import torch
-
-        with torch.no_grad():
-            teacher, above = self._answers(self._teacher.to(batch["input_ids"].device), batch, "teacher_ids")
-        with self._fed(model, above):
-            student, below = self._answers(model, batch, "input_ids")
-        pair = Pair(
-            objective(self._task), student, teacher, batch["attention_mask"], batch["targets"], self._layers,
-            self._temperature, below, above,
-        )  # fmt: skip
-        with torch.autocast(batch["input_ids"].device.type, enabled=False):  # a loss is always in FP32
-            return total(pair, self._weights)
-
-    def _answers(self, model: Any, batch: Batch, ids: str) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
-        """A model's outputs by name, and its hidden states where a loss reads them."""
-        from edgebert.compress.heads import callable_model
-        from edgebert.compress.training import accepts_types
-
-        given = {"input_ids": batch[ids], "attention_mask": batch["attention_mask"]}
-        if "token_type_ids" in batch and accepts_types(model):
-            given["token_type_ids"] = batch["token_type_ids"]
-        found = callable_model(model, self._task)(**given, output_hidden_states=self._hidden)
-        hidden = tuple(state.float() for state in found["hidden_states"]) if self._hidden else ()
-        return {name: found[name].float() for name in self._task.outputs}, hidden
-
-    @contextmanager
-    def _fed(self, model: Any, above: tuple[Tensor, ...]) -> Iterator[None]:
-        """Inside, the student's layers from the second on read the teacher's states, where that is wanted."""
-        handles = []
-        if self._forced is not None:
-            for number, before in enumerate(self._layers[:-1], 1):
-                layer = model.get_submodule(f"{self._forced.layer_prefix}{number}")
-                hook = _replacing(above[before + 1])
-                handles.append(layer.register_forward_pre_hook(hook, with_kwargs=True))
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
-
-
-def _replacing(states: Tensor) -> Any:
-    """A hook that puts `states` in the place of a layer's hidden states."""
-
-    def hook(module: Any, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        if given:
-            return (states, *given[1:]), named
-        return given, named | {next(iter(named)): states}
-
-    return hook
 
 
 def _once(job: Any) -> None:
@@ -263,8 +193,9 @@ class _Collate:
         return batch | {"teacher_ids": torch.from_numpy(self._to_teacher[batch["input_ids"].numpy()])}
 
 
-def _checked(losses: dict[str, float], task: Task) -> dict[str, float]:
+def _checked(spec: DistillSpec, task: Task) -> dict[str, float]:
     """The weights that are not 0, for losses that exist and that the task has."""
+    losses = spec.losses
     unknown = sorted(set(losses) - set(LOSSES))
     if unknown:
         raise RecipeError(f"distill.losses: {unknown[0]!r} is no loss", f"known: {', '.join(LOSSES)}")
@@ -273,6 +204,13 @@ def _checked(losses: dict[str, float], task: Task) -> dict[str, float]:
         raise RecipeError(f"distill.losses: {task.name} has no labels to learn from", "leave the loss label out")
     if not weights:
         raise RecipeError("distill.losses are all 0", "give one of them a weight: losses: {logits: 1, hidden: 1}")
+    if spec.intermediate_epochs and not set(weights) - ANSWERS:
+        raise RecipeError(
+            "distill.intermediate_epochs needs a loss that looks inside",
+            "add hidden, attention_kl or relations to losses",
+        )
+    if spec.focus and getattr(task, "problem", task.name) not in FOCUSED:
+        raise RecipeError(f"distill.focus is not for {task.name} of this kind", "leave it out")
     return weights
 
 

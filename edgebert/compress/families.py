@@ -13,7 +13,7 @@ class Family:
 
     `body` is the encoder's name in the weights (`bert` in `bert.encoder.layer.0...`), `layers` the path of its layers
     inside it; the `_key`s name settings of its configuration; `ffn_in` and `ffn_out` are the two products of a layer's
-    feed-forward part, None where it is built otherwise.
+    feed-forward part, None where it is built otherwise; `projections` make queries, keys and values.
     """
 
     model_type: str
@@ -24,6 +24,7 @@ class Family:
     width_key: str = "intermediate_size"
     ffn_in: str = "intermediate.dense"
     ffn_out: str | None = "output.dense"
+    projections: tuple[str, str, str] = ("attention.self.query", "attention.self.key", "attention.self.value")
 
     @property
     def prefix(self) -> str:
@@ -58,6 +59,7 @@ FAMILIES = {
             width_key="hidden_dim",
             ffn_in="ffn.lin1",
             ffn_out="ffn.lin2",
+            projections=("attention.q_lin", "attention.k_lin", "attention.v_lin"),
         ),
         Family("electra", "electra"),
         Family("mobilebert", "mobilebert", ffn_out=None),
@@ -65,9 +67,19 @@ FAMILIES = {
 }
 
 
-def spread(teacher_layers: int, student_layers: int) -> tuple[int, ...]:
-    """Layers taken evenly, the last always among them: 3 of 6 are (1, 3, 5)."""
-    return tuple((index + 1) * teacher_layers // student_layers - 1 for index in range(student_layers))
+def spread(teacher_layers: int, student_layers: int, choice: str = "uniform") -> tuple[int, ...]:
+    """So many of the teacher's layers, by a choice of `CHOICES`.
+
+    Of 6 layers, 3 are (1, 3, 5) when `uniform` (evenly, the last always among them), (0, 2, 4) when `skip` (every
+    other, from the first), (0, 1, 2) when `first`, (3, 4, 5) when `last`.
+    """
+    every = range(student_layers)
+    return {
+        "uniform": tuple((index + 1) * teacher_layers // student_layers - 1 for index in every),
+        "skip": tuple(index * teacher_layers // student_layers for index in every),
+        "first": tuple(every),
+        "last": tuple(index + teacher_layers - student_layers for index in every),
+    }[choice]
 
 
 def is_generic(labels: Sequence[str]) -> bool:

@@ -30,7 +30,7 @@ from edgebert.compress.objectives import objective
 from edgebert.compress.vocabulary import SPECIAL_ROLES, all_pieces, clean, specials_of, write_tokenizer
 from edgebert.errors import DataError, RecipeError
 from edgebert.tasks import Task, texts_of
-from edgebert.teacher import Teacher, check_body, inspect, resolve
+from edgebert.teacher import Teacher, check_body, inspect
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +55,7 @@ def fine_tune(
     out: Path,
     work: Path,
     progress: Progress,
-    base: Path = Path(),
+    body: Path | None = None,
     threads: int | None = None,
     checkpoint_every: float = CHECKPOINT_EVERY,
 ) -> Teacher:
@@ -73,7 +73,7 @@ def fine_tune(
         out: the teacher's folder.
         work: a folder for checkpoints, gone at the end.
         progress: told of each step.
-        base: the folder that a relative `spec.base` starts from, or the body itself.
+        body: the folder that `spec.base` stands for; without `spec.scratch`.
         threads: of torch; results may differ between numbers of threads. Default: as torch is set.
         checkpoint_every: seconds between checkpoints.
 
@@ -91,7 +91,8 @@ def fine_tune(
         if spec.scratch is not None:
             start = _from_scratch(spec.scratch, task, train, labels, lengths[-1], spec.seed)
         else:
-            start = _from_body(resolve(spec.base or "", base), task, labels, lengths[-1], spec.seed)
+            assert body is not None, "the caller resolves spec.base"
+            start = _from_body(body, task, labels, lengths[-1], spec.seed)
         if getattr(task, "problem", "") == "regression":  # else the first epochs go into finding the mean
             start.model.classifier.bias.data.fill_(float(np.mean([record["label"] for record in train])))
         with new_folder(work / "start") as folder:
@@ -254,7 +255,7 @@ class _Loss:
         if "token_type_ids" in batch and accepts_types(model):
             given["token_type_ids"] = batch["token_type_ids"]
         found = model(**given)
-        outputs = {name: found[name] for name in self._task.outputs}
+        outputs = {name: found[name].float() for name in self._task.outputs}
         return total(
             Pair(objective(self._task), outputs, {}, batch["attention_mask"], batch["targets"], (), 1.0), {"label": 1.0}
         )

@@ -23,6 +23,7 @@ from edgebert.compress.folder import (
 from edgebert.compress.vocabulary import clean, prune, write_tokenizer
 from edgebert.compress.width import measure, narrow
 from edgebert.errors import DataError, RecipeError
+from edgebert.progress import SILENT, Progress
 from edgebert.tasks import Task
 from edgebert.tokenization import load_tokenizer
 
@@ -69,6 +70,7 @@ def build_student(
     max_length: int,
     out: Path,
     intermediate_size: int | None = None,
+    progress: Progress = SILENT,
 ) -> Student:
     """Take layers, word pieces and positions from the teacher; `out` appears complete or not at all.
 
@@ -82,6 +84,7 @@ def build_student(
         max_length: the longest input in tokens, special ones included.
         out: the student's folder.
         intermediate_size: neurons to keep in each feed-forward layer; default: all.
+        progress: told what pruning did.
 
     Raises:
         RecipeError: layers, a width or a length that the teacher does not have.
@@ -97,8 +100,9 @@ def build_student(
     tokenizer = clean(tokenizer_json(teacher.path))
     kept = None
     if spec.vocabulary == "prune":
-        pruned = prune(tokenizer, texts, name=teacher.name)
+        pruned = prune(tokenizer, texts, name=teacher.name, most=spec.pieces)
         tokenizer, kept = pruned.tokenizer, pruned.kept
+        progress.say(f"student: {len(kept):,} word pieces; {pruned.changed:.1%} of the texts are split otherwise")
     model = _take(teacher, task, layer_map, kept, max_length, texts, intermediate_size)
     with new_folder(out) as folder:
         save_model(model, folder)
@@ -150,10 +154,10 @@ def choose_layers(teacher: Teacher, spec: StudentSpec) -> tuple[int, ...]:
     if wanted is None:
         return tuple(range(teacher.layers))
     if wanted == "half":
-        return spread(teacher.layers, (teacher.layers + 1) // 2)
+        return spread(teacher.layers, (teacher.layers + 1) // 2, spec.layer_choice)
     if isinstance(wanted, int):
         if 1 <= wanted <= teacher.layers:
-            return spread(teacher.layers, wanted)
+            return spread(teacher.layers, wanted, spec.layer_choice)
     elif wanted and set(wanted) <= set(range(teacher.layers)):
         return tuple(wanted)
     raise RecipeError(

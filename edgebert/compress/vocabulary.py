@@ -31,10 +31,15 @@ _CHUNK = 1000
 
 @dataclass(frozen=True)
 class Pruned:
-    """A rebuilt tokenizer; `kept[i]` is the teacher's id of the student's piece `i` (int64, ascending)."""
+    """A rebuilt tokenizer.
+
+    `kept[i]` is the teacher's id of the student's piece `i` (int64, ascending), `changed` the share of the texts that
+    it splits otherwise than the teacher's.
+    """
 
     tokenizer: TokenizerJson
     kept: NDArray[np.int64]
+    changed: float = 0.0
 
 
 def clean(tokenizer: Mapping[str, Any]) -> TokenizerJson:
@@ -43,17 +48,18 @@ def clean(tokenizer: Mapping[str, Any]) -> TokenizerJson:
     return copy | {"truncation": None, "padding": None}
 
 
-def prune(tokenizer: Mapping[str, Any], texts: Iterable[str], *, name: str, min_count: int = 1) -> Pruned:
+def prune(tokenizer: Mapping[str, Any], texts: Iterable[str], *, name: str, most: int | None = None) -> Pruned:
     """Keep the pieces that `texts` need, every single character, and every special token.
 
     Args:
         tokenizer: the content of a tokenizer.json whose model is WordPiece.
         texts: the task's text; each is tokenized whole, without truncation.
         name: the model's name, for messages.
-        min_count: how often a piece must occur to be needed. With 1, every text keeps its tokens.
+        most: pieces to keep at most: what cannot be done without, then the most frequent. None: all that occur, so
+            that every text keeps its tokens.
 
     Raises:
-        DataError: the tokenizer is of another kind (BPE, Unigram ...).
+        DataError: the tokenizer is of another kind (BPE, Unigram ...), or `most` is less than cannot be done without.
     """
     from tokenizers import Tokenizer
 
@@ -67,12 +73,22 @@ def prune(tokenizer: Mapping[str, Any], texts: Iterable[str], *, name: str, min_
     vocabulary: dict[str, int] = before["model"]["vocab"]
     engine = Tokenizer.from_str(json.dumps(before))
     counts: Counter[int] = Counter()
+    used: Counter[frozenset[int]] = Counter()
     for chunk in _chunks(texts):
         for encoding in engine.encode_batch(chunk):
             counts.update(encoding.ids)
-    keep = _safety_set(before, engine) | {index for index, count in counts.items() if count >= min_count}
+            used[frozenset(encoding.ids)] += 1
+    safe = _safety_set(before, engine)
+    if most is not None and most < len(safe):
+        raise DataError(
+            f"student.pieces is {most}, but {name} needs {len(safe)} for special tokens and single characters alone",
+            f"give {len(safe)} or more",
+        )
+    wanted = sorted(counts.keys() - safe, key=lambda index: (-counts[index], index))
+    keep = safe | set(wanted[: None if most is None else most - len(safe)])
     kept = np.array(sorted(keep), dtype=np.int64)
-    return Pruned(_renumber(before, {int(old): new for new, old in enumerate(kept)}, vocabulary), kept)
+    changed = sum(times for ids, times in used.items() if not ids <= keep) / max(sum(used.values()), 1)
+    return Pruned(_renumber(before, {int(old): new for new, old in enumerate(kept)}, vocabulary), kept, changed)
 
 
 def id_map(student: Mapping[str, int], teacher: Mapping[str, int]) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
@@ -17,6 +17,9 @@ from edgebert.tasks.windows import owned, pieces_of, whole, windows
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+#: What `outside_bias` may become: a small model, and a quantized one, more often misses an entity than invents one.
+BIASES = tuple(step / 4 for step in range(-4, 13))
+
 #: An entity: type, first word, last word.
 Entity = tuple[str, int, int]
 
@@ -27,9 +30,11 @@ class TokenClassification:
 
     Args:
         stride: tokens that neighbouring windows of a long text share; None: a quarter of a window.
+        outside_bias: what is taken from the logit of `O` before the largest decides; tuned.
     """
 
     stride: int | None = None
+    outside_bias: float = 0.0
 
     name: ClassVar[str] = "token-classification"
     head: ClassVar[str] = "AutoModelForTokenClassification"
@@ -61,7 +66,7 @@ class TokenClassification:
     ) -> Spans:
         """The entities in their order; a span's score is the mean probability of its words' labels."""
         text, given = words_of(record)
-        found = _word_answers(windows, outputs)
+        found = _word_answers(windows, outputs, self._bias(labels))
         tags = [labels[answer] for _, _, _, answer, _ in found]
         spans = []
         for kind, first, last in entities(tags):
@@ -83,7 +88,7 @@ class TokenClassification:
         units, correct, answers = [], [], []
         for item in answered:
             tags = ["O"] * len(item.record["tokens"])
-            for word, _, _, answer, _ in _word_answers(item.windows, item.outputs):
+            for word, _, _, answer, _ in _word_answers(item.windows, item.outputs, self._bias(labels)):
                 tags[word] = labels[answer]
             found, true = set(entities(tags)), set(entities(item.record["tags"]))
             units.append([len(found & true), len(found), len(true)])
@@ -98,8 +103,21 @@ class TokenClassification:
         return Scored(self.metric, rows, np.array(correct), answers, figures)
 
     def tune(self, answered: Sequence[Answered], labels: Sequence[str]) -> Self:
-        """Itself: there is nothing to tune."""
-        return self
+        """The bias against `O` with the best entity F1 on validation records; of equal ones the smallest."""
+        if not answered or "O" not in labels:
+            return self
+        scores = {}
+        for bias in sorted(BIASES, key=abs):
+            units = replace(self, outside_bias=bias).score(answered, labels).units
+            right, found, true = np.zeros(3) if units is None else units.sum(axis=0)
+            scores[bias] = 2.0 * right / max(found + true, 1.0)
+        return replace(self, outside_bias=max(scores, key=lambda bias: scores[bias]))
+
+    def _bias(self, labels: Sequence[str]) -> NDArray[np.float32] | None:
+        """What is added to each label's logit; None where nothing is."""
+        if not self.outside_bias:
+            return None
+        return np.array([-self.outside_bias if label == "O" else 0.0 for label in labels], dtype=np.float32)
 
 
 def words_of(record: Record) -> tuple[str, list[tuple[int, int]] | None]:
@@ -135,11 +153,13 @@ def _entities(tags: Sequence[str]) -> Iterator[Entity]:
         kind, before = (label, mark) if inside else ("", "O")
 
 
-def _word_answers(made: Sequence[Encoded], outputs: Sequence[Outputs]) -> list[tuple[int, int, int, int, float]]:
+def _word_answers(
+    made: Sequence[Encoded], outputs: Sequence[Outputs], bias: NDArray[np.float32] | None
+) -> list[tuple[int, int, int, int, float]]:
     """(word, start, end, label, probability) of each word that has a piece, from the window that owns its first."""
     found: list[tuple[int, int, int, int, float]] = []
     for window, output, (first, last) in zip(made, outputs, owned(made), strict=True):
-        logits = output["logits"]
+        logits = output["logits"] if bias is None else output["logits"] + bias
         best = logits.argmax(axis=1)
         scores = _probabilities(logits, best)
         for token in range(first, last):

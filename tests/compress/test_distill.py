@@ -116,7 +116,7 @@ def test_noise_reaches_both_models_alike(
     texts = [record["text"] for record in records]
     whole = build_student(taught, StudentSpec(layers=None), texts=texts, max_length=32, out=tmp_path / "start")
     seen: list[float] = []
-    from edgebert.compress import distill as module
+    from edgebert.compress import imitation as module
     from edgebert.compress import losses
 
     original = losses.total
@@ -130,6 +130,49 @@ def test_noise_reaches_both_models_alike(
     run(taught, whole.path, records, tmp_path / "out", noise=0.5, epochs=1, lr=1e-12)
     assert len(seen) == 12
     assert max(seen) < 1e-6
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"losses": {"logits": 1, "attention_kl": 1, "relations": 1}, "relation_heads": 4, "focus": 1.0},
+        {"losses": {"logits_mse": 1, "hidden_cosine": 1, "embedding": 1, "attention_mse": 1}, "intermediate_epochs": 1},
+    ],
+)
+def test_every_loss_lets_the_student_learn(
+    taught: Teacher, records: Records, tmp_path: Path, spec: dict[str, Any]
+) -> None:
+    start = build(taught, records, tmp_path / "start")
+    student = run(taught, start.path, records, tmp_path / "out", epochs=6, **spec)
+    found = evaluate(load_model(student.path), TextClassification(), records, student.path, taught.labels, LENGTHS[-1])
+    assert found is not None and found > 0.85
+
+
+def test_bf16_is_near_fp32(taught: Teacher, records: Records, tmp_path: Path) -> None:
+    start = build(taught, records, tmp_path / "start")
+    weights = []
+    for precision in ("fp32", "bf16"):
+        student = run(taught, start.path, records, tmp_path / precision, precision=precision)
+        weights.append(torch.cat([w.flatten() for w in load_model(student.path).state_dict().values()]))
+    before = torch.cat([w.flatten() for w in load_model(start.path).state_dict().values()])
+    moved = float((weights[0] - before).norm())
+    assert 0 < float((weights[1] - weights[0]).norm()) < 0.5 * moved
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({"losses": {"logits": 1.0}, "intermediate_epochs": 1}, "intermediate_epochs"),
+        ({"losses": {"none": 1.0}}, "unknown loss"),
+    ],
+)
+def test_losses_that_cannot_be_are_refused(
+    taught: Teacher, records: Records, tmp_path: Path, spec: dict[str, Any], told: str
+) -> None:
+    start = build(taught, records, tmp_path / "start")
+    with pytest.raises((RecipeError, ValueError), match=told):
+        run(taught, start.path, records, tmp_path / "out", **spec)
+    assert not (tmp_path / "out").exists()
 
 
 def test_layers_that_learned_alone_start_nearer_to_the_teacher(

@@ -73,7 +73,7 @@ def test_from_a_body_with_other_labels(make_teacher: Callable[..., Teacher], rec
     labels = (*(f"{label}!" for label in LABELS), "z")
     spec = {"base": body.path.name, "epochs": 12}
     told = Told()
-    teacher = tune(spec, renamed, tmp_path / "t", labels=labels, base=body.path.parent, progress=told)
+    teacher = tune(spec, renamed, tmp_path / "t", labels=labels, body=body.path, progress=told)
     assert teacher.labels == labels
     assert teacher.model_type == "distilbert"
     assert teacher.positions == 64
@@ -92,7 +92,7 @@ def test_a_length_that_the_body_cannot_read(
 ) -> None:
     body = make_teacher(max_position_embeddings=16)
     with pytest.raises(DataError, match="at most 16 tokens"):
-        tune({"base": str(body.path)}, records, tmp_path / "t")
+        tune({"base": "body"}, records, tmp_path / "t", body=body.path)
 
 
 def test_a_vocabulary_too_small_for_its_characters() -> None:

@@ -49,6 +49,15 @@ def test_imitating_tokens_counts_real_ones() -> None:
     assert LOSSES["logits"](given).item() == pytest.approx(rows[MASK == 1].mean(), rel=1e-9)
 
 
+def test_tokens_of_entities_weigh_more() -> None:
+    given = replace(pair("tokens"), entity_weight=3.0, outside=1)
+    teacher = given.teacher["logits"].numpy()
+    rows = divergence(given.student["logits"].numpy(), teacher, 2.0)
+    weights = 1 + 3.0 * (1 - np.exp(log_softmax(teacher))[..., 1])
+    expected = (rows * weights)[MASK == 1].mean()
+    assert LOSSES["logits"](given).item() == pytest.approx(expected, rel=1e-9)
+
+
 def test_imitating_answers_looks_at_the_window_alone() -> None:
     given = pair("answers")
     expected = []

@@ -105,6 +105,11 @@ def test_spread(teacher_layers: int, student_layers: int, taken: tuple[int, ...]
     assert spread(teacher_layers, student_layers) == taken
 
 
+@pytest.mark.parametrize(("choice", "taken"), [("skip", (0, 2, 4)), ("first", (0, 1, 2)), ("last", (3, 4, 5))])
+def test_other_choices_of_layers(choice: str, taken: tuple[int, ...]) -> None:
+    assert spread(6, 3, choice) == taken
+
+
 @pytest.mark.parametrize("layers", [5, (0, 4)])
 def test_layers_that_the_teacher_lacks(teacher: Teacher, tmp_path: Path, layers: Any) -> None:
     with pytest.raises(RecipeError, match="tiny has 4 layers"):

@@ -31,7 +31,7 @@ def engine(tokenizer: dict[str, Any]) -> Tokenizer:
 
 def test_ids_map_one_to_one_on_the_corpus(source: dict[str, Any], records: list[dict[str, str]]) -> None:
     texts = [record["text"] for record in records]
-    pruned = prune(source, texts, name="tiny", min_count=1)
+    pruned = prune(source, texts, name="tiny")
     before, after = engine(source), engine(pruned.tokenizer)
     assert len(pruned.kept) < len(all_pieces(source))
     assert len(set(pruned.kept.tolist())) == len(pruned.kept)
@@ -43,7 +43,7 @@ def test_ids_map_one_to_one_on_the_corpus(source: dict[str, Any], records: list[
 
 def test_truncation_of_the_source_is_ignored(source: dict[str, Any], records: list[dict[str, str]]) -> None:
     assert source["truncation"] is not None, "the fixture must be untidy"
-    pruned = prune(source, ["please " * 40 + "sunshine"], name="tiny", min_count=1)
+    pruned = prune(source, ["please " * 40 + "sunshine"], name="tiny")
     assert pruned.tokenizer["truncation"] is None
     assert (
         pruned.kept[engine(pruned.tokenizer).encode("sunshine").ids].tolist() == engine(source).encode("sunshine").ids
@@ -52,13 +52,20 @@ def test_truncation_of_the_source_is_ignored(source: dict[str, Any], records: li
 
 def test_rare_pieces_go_and_their_words_are_spelled(source: dict[str, Any]) -> None:
     texts = ["the lamp", "the lamp", "the weather"]
-    pruned = prune(source, texts, name="tiny", min_count=2)
+    safe = len(prune(source, [], name="tiny").kept)
+    pruned = prune(source, texts, name="tiny", most=safe + 2)
     pieces = pruned.tokenizer["model"]["vocab"]
-    assert "lamp" in pieces
-    assert "weather" not in pieces
+    assert len(pieces) == safe + 2 and "lamp" in pieces
+    assert "weather" not in pieces and pruned.changed == pytest.approx(1 / 3)
     tokens = engine(pruned.tokenizer).encode("weather", add_special_tokens=False).tokens
     assert "[UNK]" not in tokens
     assert "".join(token.removeprefix("##") for token in tokens) == "weather"
+    assert prune(source, texts, name="tiny").changed == 0.0
+
+
+def test_fewer_pieces_than_cannot_be_done_without_are_refused(source: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="pieces is 10"):
+        prune(source, ["the lamp"], name="tiny", most=10)
 
 
 @settings(deadline=None, max_examples=200)
@@ -113,7 +120,7 @@ def test_bert_processing_and_scattered_specials(source: dict[str, Any]) -> None:
             "cls": ["[CLS]", vocabulary["[CLS]"]],
         },
     }
-    pruned = prune(odd, ["the lamp please"], name="tiny", min_count=1)
+    pruned = prune(odd, ["the lamp please"], name="tiny")
     before, after = engine(odd).encode("the lamp please"), engine(pruned.tokenizer).encode("the lamp please")
     assert after.tokens == before.tokens
     assert pruned.kept[after.ids].tolist() == before.ids
@@ -156,7 +163,7 @@ def test_id_map_refuses_a_strangers_piece(source: dict[str, Any]) -> None:
 def test_random_texts_over_the_corpus_words(source: dict[str, Any], records: list[dict[str, str]]) -> None:
     """New sentences of known words keep their tokens as well: pieces depend on single words."""
     words = sorted({word for record in records for word in record["text"].split()})
-    pruned = prune(source, [record["text"] for record in records], name="tiny", min_count=1)
+    pruned = prune(source, [record["text"] for record in records], name="tiny")
     before, after = engine(source), engine(pruned.tokenizer)
     chooser = random.Random(0)
     for _ in range(200):

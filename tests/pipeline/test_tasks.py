@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,9 @@ def test_from_recipe_to_report(
         key: value for key, value in tasks.settings_of(task).items() if key in task.options and value is not None
     }
     teacher: Any = {"scratch": SCRATCH, "epochs": 20, "lr": 2e-3}
+    if kind == "pair":  # from a body in a folder that is relative to the recipe's, and could be a hub id
+        shutil.copytree(make_teacher("bert", layers=2, task=task).path, tmp_path / "models" / "body")
+        teacher = {"base": "models/body", "epochs": 3, "lr": 2e-3}
     if kind == "embeddings":
         teacher = str(make_teacher("bert", layers=2, task=task, initializer_range=0.3).path)
     recipe = {

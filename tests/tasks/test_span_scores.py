@@ -18,7 +18,7 @@ from edgebert.errors import UsageError
 from edgebert.tasks import Answered, Encoded
 from edgebert.tasks.question_answering import QuestionAnswering, _best_threshold
 from edgebert.tasks.squad_scores import exact_match, f1
-from edgebert.tasks.token_classification import TokenClassification, entities
+from edgebert.tasks.token_classification import BIASES, TokenClassification, entities
 
 BIO = ("O", "B-a", "I-a", "B-b", "I-b")
 BIOES = (*BIO, "E-a", "S-a", "E-b", "S-b")
@@ -150,3 +150,27 @@ def test_settings_that_cannot_be(name: str, settings: dict[str, object]) -> None
 def test_settings_survive_the_manifest() -> None:
     task = QuestionAnswering(stride=7, no_answer=True, no_answer_threshold=-1.5)
     assert tasks.get("question-answering", json.loads(json.dumps(tasks.settings_of(task)))) == task
+
+
+def test_the_bias_against_outside_is_the_best_of_its_grid() -> None:
+    draw = np.random.default_rng(8)
+    labels = ("O", "B-x", "I-x")
+    answered = []
+    for _ in range(60):
+        tags = [str(tag) for tag in draw.choice(labels, size=8, p=[0.7, 0.2, 0.1])]
+        logits = draw.normal(size=(8, 3)).astype(np.float32)
+        logits[np.arange(8), [labels.index(tag) for tag in tags]] += 2.0
+        logits[:, 0] += 1.5  # a model that is too fond of O
+        window = Encoded(list(range(8)), [0] * 8, False, [(i, i + 1) for i in range(8)], list(range(8)))
+        answered.append(Answered({"tokens": list("abcdefgh"), "tags": tags}, [window], [{"logits": logits}]))
+
+    def entity_f1(task: TokenClassification) -> float:
+        units = task.score(answered, labels).units
+        assert units is not None
+        right, found, true = units.sum(axis=0)
+        return float(2 * right / (found + true))
+
+    tuned = TokenClassification().tune(answered, labels)
+    assert 0.5 <= tuned.outside_bias <= 3.0
+    best = max(entity_f1(TokenClassification(outside_bias=bias)) for bias in BIASES)
+    assert entity_f1(tuned) == best > entity_f1(TokenClassification())
