@@ -17,6 +17,7 @@ from edgebert.processes import PARENT
 from edgebert.worker import SPAWNED
 
 from .facts import linux_facts
+from .remote import WORKER_ENVIRONMENT, check_exit, too_slow
 
 
 class Local:
@@ -42,29 +43,24 @@ class Local:
         except OSError as error:
             raise DeviceError(f"{self.name}: cannot copy {path}: {error.strerror}", "is the disk full?") from error
 
-    def run(self, job: str, output: str, *, timeout: float) -> int:
+    def run(self, job: str, output: Path, *, timeout: float) -> int:
         """Run the worker in a process group of its own, which is gone when this returns.
 
         Raises:
             DeviceError: it took longer than `timeout` seconds, crashed, or could not be started.
         """
-        command = [self._python, "-m", "edgebert.worker", job, output]
         log = self._scratch / "worker.log"
         # Not the current folder: a folder of the user's named `edgebert` must not be imported in our place.
-        environment = os.environ | {
-            "TOKENIZERS_PARALLELISM": "false",
-            "HF_HUB_OFFLINE": "1",
-            "PYTHONSAFEPATH": "1",
-        }
+        environment = os.environ | WORKER_ENVIRONMENT
         if self.name != "local":
             environment["PYTHONPATH"] = os.pathsep.join(_import_paths(self._scratch))
         environment[PARENT] = str(os.getpid())
         environment[SPAWNED] = str(time.time_ns())
-        with log.open("wb") as handle:
+        with log.open("wb") as errors, output.open("wb") as events:
             try:
                 process = subprocess.Popen(
-                    command, stdout=handle, stderr=handle, stdin=subprocess.DEVNULL,
-                    env=environment, start_new_session=True,
+                    [self._python, "-m", "edgebert.worker", job], stdin=subprocess.DEVNULL,
+                    stdout=events, stderr=errors, env=environment, start_new_session=True,
                 )  # fmt: skip
             except OSError as error:
                 raise DeviceError(
@@ -74,15 +70,10 @@ class Local:
             try:
                 code = process.wait(timeout)
             except subprocess.TimeoutExpired as error:
-                raise DeviceError(
-                    f"{self.name}: a job took longer than {timeout:.0f} s", "is the machine overloaded?"
-                ) from error
+                raise too_slow(self.name, timeout) from error
             finally:
                 _end(process)
-        if code < 0 or code in (1, 70):
-            tail = " | ".join(log.read_text("utf-8", errors="replace").strip().splitlines()[-3:])
-            died = f"was ended by {signal.Signals(-code).name}" if code < 0 else "crashed"
-            raise DeviceError(f"{self.name}: the worker {died}: {tail or 'it said nothing'}", "see the lines above")
+        check_exit(self.name, code, log.read_text("utf-8", errors="replace"))
         return code
 
     def cleanup(self) -> None:

@@ -6,26 +6,28 @@ machine falls on all of them alike.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgebert import errors, registry, tasks
-from edgebert.artifact import Artifact
-from edgebert.errors import DeviceError, EdgebertError, UsageError
+from edgebert import errors, registry
+from edgebert.artifact import Artifact, sha256
+from edgebert.errors import DeviceError, EdgebertError
+from edgebert.kept import keeping, read_events
 from edgebert.measurement import Measurement, packed, unpacked
 from edgebert.progress import Progress
 from edgebert.protocols import Device
 from edgebert.report.model import Role
-from edgebert.tasks import Answered, Record, Scored, Task
-from edgebert.tokenization import load_tokenizer
+from edgebert.scoring import scored_of
+from edgebert.tasks import Record
 from edgebert.validity import tokens_of, why_invalid
 from edgebert.worker import Job
 
@@ -120,10 +122,7 @@ def transport(name: str) -> Any:
     Raises:
         UsageError: no such kind of device.
     """
-    kind = name.partition(":")[0]
-    if kind in ("ssh", "android"):
-        raise UsageError(f"{name}: {kind} devices are not there yet", "use local or local:PYTHON")
-    return registry.find("devices", kind)
+    return registry.find("devices", name.partition(":")[0])
 
 
 @contextmanager
@@ -147,6 +146,7 @@ def measure_all(
     records: Sequence[Record],
     plan: Plan,
     progress: Progress,
+    keep: Path | None = None,
     quiet: AbstractContextManager[object] = nullcontext(),  # noqa: B008 (it holds no state)
 ) -> list[Measurement]:
     """Measure every candidate on `device`, taking turns launch by launch.
@@ -157,6 +157,7 @@ def measure_all(
         records: real test records, with labels when `plan.predict` should give a metric.
         plan: how much.
         progress: told after each launch.
+        keep: a folder where a measurement that is cut leaves what it has, for the next one to go on from.
         quiet: held while answers are scored on this computer, where another device's turn must not be disturbed.
 
     Raises:
@@ -165,44 +166,67 @@ def measure_all(
     """
     gathered = {candidate.name: _Launches() for candidate in candidates}
     before = {candidate.name: device.facts() for candidate in candidates}
-    with tempfile.TemporaryDirectory(prefix="edgebert-check-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="edgebert-check-") as scratch, ExitStack() as stack:
         folder = Path(scratch)
         paths = {c.name: device.put(c.artifact.path, f"artifact-{c.name}") for c in candidates}
         data = _write_records(records, folder / "records.jsonl")
         remote = device.put(data, "records.jsonl")
+        kept = {
+            c.name: stack.enter_context(keeping(keep or folder, _key(c, device, data, plan, number)))
+            for number, c in enumerate(candidates)
+        }
+        for candidate in candidates:
+            if text := kept[candidate.name].summary(len(records)):
+                progress.say(f"{candidate.name}: {text}")
         total = plan.launches * len(candidates)
         for number in range(total):
             # Another one goes first in each round: what runs after a long job meets a warmer machine.
             launch, turn = divmod(number, len(candidates))
             candidate = candidates[(turn + launch) % len(candidates)]
             progress.step(f"measure on {device.name}", number, total, candidate.name)
+            earlier = kept[candidate.name]
             job = Job(
                 artifact=paths[candidate.name],
                 records=remote,
                 threads=plan.threads,
                 golden=launch == 0 and candidate.artifact.manifest.format != "torch",
                 predict=plan.predict and launch == 0,
+                answered=earlier.answered,
+                answered_by=earlier.engine,
                 samples=plan.samples,
                 lengths=_engine_lengths(candidate.artifact, plan.lengths),
                 seed=launch,
                 seconds=plan.seconds,
             )
-            gathered[candidate.name].take(_launch(device, job, folder))
+            events = _launch(device, job, folder, earlier.file(launch))
+            if job.predict and not any(event.get("first") == 0 for event in events):
+                events = [*earlier.outputs, *events]
+            gathered[candidate.name].take(events)
         progress.step(f"measure on {device.name}", total, total)
-    after = device.facts()
+        after = device.facts()
     with quiet:
         return [
-            _measurement(c, device.name, gathered[c.name], plan, records, before[c.name], after) for c in candidates
+            replace(
+                _measurement(c, device.name, gathered[c.name], plan, records, before[c.name], after),
+                partial=kept[c.name].partial,
+            )
+            for c in candidates
         ]
 
 
-def _launch(device: Device, job: Job, folder: Path) -> list[dict[str, Any]]:
-    """Run one job, and return its events."""
-    job_file, output_file = folder / "job.json", folder / "output.jsonl"
+def _key(candidate: Candidate, device: Device, data: Path, plan: Plan, number: int) -> str:
+    """What decides a candidate's events: the same key, the same measurement."""
+    plan_of = json.dumps(asdict(plan), sort_keys=True)
+    decides = [device.name, candidate.name, number, candidate.artifact.artifact_id, sha256(data), plan_of]
+    return hashlib.sha256(json.dumps(decides).encode()).hexdigest()
+
+
+def _launch(device: Device, job: Job, folder: Path, output: Path) -> Sequence[Mapping[str, Any]]:
+    """Run one job, and return its events, which stand in `output` as they come."""
+    job_file = folder / "job.json"
     job_file.write_text(job.to_json(), "utf-8")
-    output_file.unlink(missing_ok=True)
-    device.run(device.put(job_file, "job.json"), str(output_file), timeout=LAUNCH_TIMEOUT + job.seconds)
-    events = [json.loads(line) for line in output_file.read_text("utf-8").splitlines()]
+    device.run(device.put(job_file, "job.json"), output, timeout=LAUNCH_TIMEOUT + job.seconds)
+    events = read_events(output)
     for event in events:
         if event["event"] == "error":
             kind: type[EdgebertError] = getattr(errors, event["kind"], DeviceError)
@@ -229,7 +253,7 @@ def _measurement(
     after: Mapping[str, Any],
 ) -> Measurement:
     artifact, manifest = candidate.artifact, candidate.artifact.manifest
-    scored = _scored(artifact, records, launches.outputs)
+    scored = scored_of(artifact, records, launches.outputs)
     fits = [len(each) for each in launches.drawn] == [len(each) for each in launches.latency]
     tokens = tokens_of(artifact, records, launches.drawn) if fits else None
     return Measurement(
@@ -263,30 +287,6 @@ def _measurement(
         tokens=tokens,
         watched=launches.watched,
     )
-
-
-def _scored(
-    artifact: Artifact, records: Sequence[Record], outputs: Sequence[Sequence[Mapping[str, NDArray[np.float32]]]]
-) -> Scored | None:
-    """The answers to all records, scored with the artifact's own thresholds; None where nothing was asked.
-
-    Windows are made here once more: token ids are equal on every device, or the golden answers would have said so.
-    """
-    manifest = artifact.manifest
-    task = tasks.get(manifest.task, manifest.task_settings)
-    if not outputs or not all(role in record for record in records for role in task.columns):
-        return None
-    tokenizer = load_tokenizer(artifact.path, None if task.windowed else manifest.max_length)
-    answered = [
-        Answered(record, task.encode(tokenizer, record, manifest.max_length), [_trimmed(task, w) for w in found])
-        for record, found in zip(records, outputs, strict=True)
-    ]
-    return task.score(answered, manifest.labels)
-
-
-def _trimmed(task: Task, window: Mapping[str, NDArray[np.float32]]) -> Mapping[str, NDArray[np.float32]]:
-    """A window's outputs as tasks want them: those that are not per token came as one row."""
-    return window if task.per_token else {name: array[0] for name, array in window.items()}
 
 
 def _listed(array: NDArray[np.float64] | None) -> Any:

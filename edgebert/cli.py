@@ -18,7 +18,7 @@ FOLDER = click.Path(path_type=Path)
 Options = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON value, for programs.")
-on_device = click.option("--device", default="local", show_default=True, help="local or local:PYTHON.")
+on_device = click.option("--device", default="local", show_default=True, help="local, local:PYTHON or ssh:HOST.")
 
 
 def columns(command: Callable[..., Any]) -> Callable[..., Any]:

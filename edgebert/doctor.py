@@ -7,11 +7,11 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from edgebert import stages
 from edgebert.check import connected
-from edgebert.errors import UsageError
+from edgebert.errors import DeviceError
 
 #: Extra -> the distributions that it must bring.
 _EXTRAS = {
@@ -36,6 +36,14 @@ class Finding:
     fix: str = ""
 
 
+@runtime_checkable
+class Examined(Protocol):
+    """A device that can tell more of itself than its facts."""
+
+    def examine(self) -> list[Finding]:
+        """What is there and what is missing."""
+
+
 def list_devices() -> list[dict[str, Any]]:
     """The devices that can be used from here, with their facts."""
     with connected("local") as device:
@@ -46,14 +54,20 @@ def examine(device: str = "local") -> list[Finding]:
     """Look at everything that a run on `device` needs.
 
     Raises:
-        UsageError: that kind of device is not there yet.
+        UsageError: there is no such kind of device.
         DeviceError: it cannot be reached.
     """
-    if device != "local" and not device.startswith("local:"):
-        raise UsageError(f"doctor cannot look at {device} yet", "use: edgebert doctor local")
+    if device == "local" or device.startswith("local:"):
+        with connected(device) as connection:
+            facts = connection.facts()
+        return [_python(), *(_extra(name) for name in _EXTRAS), _disk(), *_machine(facts)]
     with connected(device) as connection:
-        facts = connection.facts()
-    return [_python(), *(_extra(name) for name in _EXTRAS), _disk(), *_machine(facts)]
+        found = connection.examine() if isinstance(connection, Examined) else []
+        try:
+            found += _machine(connection.facts())
+        except DeviceError as error:  # what was seen so far says more
+            found.append(Finding("facts", "missing", error.message, error.hint))
+    return found
 
 
 def _python() -> Finding:

@@ -19,6 +19,7 @@ class Measurement:
 
     `tokens` are the text lengths of the samples of `latency_ms`, `watched` what `edgebert.watch` read in each launch,
     `invalid` why the times must not be used, and `attempts` what earlier, invalid measurements showed.
+    `partial` has the samples of earlier attempts that were cut, launch by launch: they are shown, never pooled.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Measurement:
     tokens: Sequence[Sequence[int]] | None = None
     watched: Sequence[Sequence[Mapping[str, Any]]] = ()
     attempts: Sequence[Mapping[str, Any]] = ()
+    partial: Sequence[Mapping[str, Any]] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As `json.dumps` takes it."""

@@ -117,7 +117,11 @@ class Runtime(Protocol):
 
 
 class Device(Protocol):
-    """A machine that jobs run on."""
+    """A machine that jobs run on.
+
+    Every method raises DeviceError when the device cannot be reached or used. Nothing outlives the session there but
+    what is kept on purpose, by its content (an environment, a bundle): when this end is gone, jobs and files go too.
+    """
 
     @property
     def name(self) -> str:
@@ -127,13 +131,23 @@ class Device(Protocol):
         """CPU, features, governor, frequency, temperature, load, whether emulated."""
 
     def put(self, source: Path, name: str) -> str:
-        """Copy a file or folder onto the device under `name`; returns its path there. Raises DeviceError."""
+        """Copy a file or folder onto the device; returns its path there.
+
+        What was put before is not copied again, whatever its `name`, which only serves messages.
+        """
 
     def get(self, path: str, target: Path) -> None:
-        """Copy a file back. Raises DeviceError."""
+        """Copy the file `path` of the device to `target` here."""
 
-    def run(self, job: str, output: str, *, timeout: float) -> int:
-        """Run the worker on a job file there, its output into `output` there; returns its exit code."""
+    def run(self, job: str, output: Path, *, timeout: float) -> int:
+        """Run the worker on a job and return its exit code.
+
+        Args:
+            job: path of a job file on the device, as `put` gave it.
+            output: a file here; the worker's JSON lines stand in it as soon as they arrive, so that a line that is
+                cut, a worker that is killed and a time that is over lose nothing that was measured.
+            timeout: seconds.
+        """
 
     def cleanup(self) -> None:
-        """Remove whatever was put there."""
+        """End the session: remove whatever was put there. May be called twice."""

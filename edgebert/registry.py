@@ -33,6 +33,7 @@ BUILT_IN = {
     },
     "devices": {
         "local": "edgebert.devices.local:connect",
+        "ssh": "edgebert.devices.ssh:connect",
     },
 }
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -44,6 +45,8 @@ def measure_validly(
     plan: Plan,
     progress: Progress,
     patience: Patience,
+    *,
+    keep: Path | None = None,
     quiet: AbstractContextManager[object] | None = None,
 ) -> list[Measurement]:
     """`measure_all`, and again for those whose times came out invalid.
@@ -54,7 +57,7 @@ def measure_validly(
         ArtifactError, DeviceError: as `measure_all`.
     """
     quiet = quiet or nullcontext()
-    found = measure_all(candidates, device, records, plan, progress, quiet)
+    found = measure_all(candidates, device, records, plan, progress, keep, quiet)
     rested: Mapping[str, Any] = found[0].facts_before if found else {}
     for _ in range(patience.repeats):
         bad = [index for index, measured in enumerate(found) if measured.invalid]
@@ -65,7 +68,7 @@ def measure_validly(
         waited = cool(device, rested, patience)
         progress.say(f"measuring {len(bad)} again on {device.name} after {waited:.0f} s of rest")
         chosen = [candidates[index] for index in bad]
-        again = measure_all(chosen, device, records, replace(plan, predict=False), progress, quiet)
+        again = measure_all(chosen, device, records, replace(plan, predict=False), progress, keep, quiet)
         for index, measured in zip(bad, again, strict=True):
             found[index] = _replaced(found[index], measured)
     return found
@@ -95,5 +98,6 @@ def _replaced(old: Measurement, new: Measurement) -> Measurement:
     attempt = {"invalid": list(old.invalid), "p50_ms": median(known) if known else None}
     return replace(
         new, metric=old.metric, units=old.units, correct=old.correct, answers=old.answers, figures=old.figures,
-        vectors=old.vectors, golden=new.golden or old.golden, attempts=(*old.attempts, attempt),
+        vectors=old.vectors, golden=new.golden or old.golden, partial=(*old.partial, *new.partial),
+        attempts=(*old.attempts, attempt),
     )  # fmt: skip

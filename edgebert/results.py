@@ -191,6 +191,11 @@ def _notes(measured: Sequence[Measurement]) -> list[str]:
             again = "once" if len(m.attempts) == 1 else f"{len(m.attempts)} times"
             why = "; ".join(dict.fromkeys(reason for attempt in m.attempts for reason in attempt["invalid"]))
             notes.append(f"{m.name} on {m.device} was measured again {again}, since {why}.")
+    for m in measured:
+        if cut := sum(len(launch["latency_ms"]) for launch in m.partial):
+            notes.append(
+                f"{cut} samples of {m.name} on {m.device} are of a measurement that was cut: kept, not pooled."
+            )
     if any(m.facts_before.get("virtual_machine") for m in measured):
         notes.append("Measured in a virtual machine: other guests of its host may have disturbed the times.")
     return notes

@@ -14,6 +14,7 @@ from edgebert import data, golden, tasks
 from edgebert.artifact import Artifact
 from edgebert.check import Candidate, Plan, connected, measure_all
 from edgebert.errors import ArtifactError, DataError, UsageError
+from edgebert.kept import keep_folder
 from edgebert.progress import Progress
 from edgebert.repeat import Patience, measure_validly
 from edgebert.tasks import Record, Task
@@ -138,7 +139,7 @@ def check_artifact(
     with connected(device) as connection:
         candidate = Candidate(path.name, "artifact", artifact)
         patience = Patience(repeats)
-        measured = measure_validly([candidate], connection, records, plan, progress, patience)
+        measured = measure_validly([candidate], connection, records, plan, progress, patience, keep=keep_folder())
     return results_of(measured)[0]
 
 
@@ -164,7 +165,7 @@ def bench_artifacts(
             plan = Plan(launches, samples=0, threads=count, lengths=tuple(lengths), predict=False)
             candidates = [Candidate(n, "artifact", a) for n, a in zip(names, loaded, strict=True)]
             records = golden.records_of(loaded[0])
-            for found in measure_all(candidates, connection, records, plan, progress):
+            for found in measure_all(candidates, connection, records, plan, progress, keep_folder()):
                 times = {length: _quantiles(runs) for length, runs in found.engine_ms.items()}
                 rows.append(
                     {

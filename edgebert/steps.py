@@ -239,7 +239,9 @@ def _measure_on(
     key = Key(sections, inputs, stages.tools(*_ENGINES), MEASURE_VERSION)
 
     def make() -> None:
-        measured = measure_validly(chosen, device, splits.test, plan, store.progress, patience, turn)
+        measured = measure_validly(
+            chosen, device, splits.test, plan, store.progress, patience, keep=store.state / "jobs", quiet=turn
+        )
         for file, measurement in zip(files, measured, strict=True):
             stages.write_json(file, measurement.to_json())
 

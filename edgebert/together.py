@@ -81,7 +81,7 @@ class InTurn:
         with self._mine():
             self._device.get(path, target)
 
-    def run(self, job: str, output: str, *, timeout: float) -> int:
+    def run(self, job: str, output: Path, *, timeout: float) -> int:
         """Run a job: in turn when it runs on this computer, at once when it runs elsewhere."""
         if self._here:
             with self._mine():

@@ -1,6 +1,6 @@
-"""What runs on a device: `python -m edgebert.worker JOB OUTPUT`.
+"""What runs on a device: `python -m edgebert.worker JOB`.
 
-Reads a job (JSON), loads the artifact through the registry, and writes what it sees as JSON lines, each
+Reads a job (JSON), loads the artifact through the registry, and writes what it sees to stdout as JSON lines, each
 flushed when it is complete, so that a cut line loses nothing that was measured. It judges nothing: metrics,
 intervals and verdicts are made on the host from these raw outputs and samples.
 """
@@ -49,6 +49,8 @@ class Job:
         threads: of the engine.
         golden: run the golden answers first, and refuse a runtime that computes something else.
         predict: answer all records and send the outputs.
+        answered: so many of the first records are answered already, by the engine `answered_by`: another one begins
+            anew, so that the answers to all records are one engine's.
         samples: latency samples (text in, answer out) over records drawn with `seed`; 0 for none.
         lengths: sequence lengths at which the engine alone is timed.
         engine_samples: at each of them.
@@ -61,6 +63,8 @@ class Job:
     threads: int = 1
     golden: bool = True
     predict: bool = False
+    answered: int = 0
+    answered_by: str = ""
     samples: int = 0
     lengths: tuple[int, ...] = ()
     engine_samples: int = 50
@@ -70,6 +74,12 @@ class Job:
     def to_json(self) -> str:
         """As a job file."""
         return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        """Of a job file."""
+        fields = json.loads(text)
+        return cls(**fields | {"lengths": tuple(fields["lengths"])})
 
 
 @dataclass
@@ -118,7 +128,7 @@ def run(job: Job, output: Output) -> None:
     for length in job.lengths:
         _engine(model, length, job.engine_samples, output)
     if job.predict:
-        _predict(model, records, output)
+        _predict(model, records, output, job.answered if model.runtime.engine == job.answered_by else 0)
     model.close()
     output.event("done")
 
@@ -186,14 +196,14 @@ def _engine(model: Model, length: int, count: int, output: Output) -> None:
     output.event("engine", length=length, ms=[measure.timed(lambda: model.runtime.run(tensors)) for _ in range(count)])
 
 
-def _predict(model: Model, records: list[Record], output: Output) -> None:
-    """The raw outputs for every record, in chunks.
+def _predict(model: Model, records: list[Record], output: Output, answered: int) -> None:
+    """The raw outputs for every record from `answered` on, in chunks.
 
     Arrays are base64 of little-endian float32, all windows one after another along the first axis: `windows` says
     how many a record has, `rows` how many rows a window has (1 where outputs are not per token).
     """
     chunk = 100
-    for first in range(0, len(records), chunk):
+    for first in range(answered, len(records), chunk):
         windows = [model.encode(record) for record in records[first : first + chunk]]
         found = [model.run(window) for record in windows for window in record]
         tensors, rows = {}, [1] * len(found)
@@ -206,20 +216,27 @@ def _predict(model: Model, records: list[Record], output: Output) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the job file `arguments[0]` into `arguments[1]`; the exit code is that of the error."""
-    job_path, output_path = arguments
+    """Run the job file `arguments[0]`; events go to stdout, and the exit code is that of the error."""
+    (job_path,) = arguments
     if PARENT in os.environ:
         die_with_parent(int(os.environ[PARENT]))
-    fields = json.loads(Path(job_path).read_text("utf-8"))
-    with Path(output_path).open("w", encoding="utf-8") as handle:
+    with _claimed_stdout() as handle:
         output = Output(handle)
         try:
-            run(Job(**fields | {"lengths": tuple(fields["lengths"])}), output)
+            run(Job.from_json(Path(job_path).read_text("utf-8")), output)
         except EdgebertError as error:
             kind = type(error).__name__
             output.event("error", kind=kind, message=error.message, hint=error.hint)
             return error.exit_code
     return 0
+
+
+def _claimed_stdout() -> TextIO:
+    """Our stdout for events alone: what an engine prints goes to stderr, where it cannot spoil a line."""
+    sys.stdout.flush()
+    handle = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return handle
 
 
 if __name__ == "__main__":

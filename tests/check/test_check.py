@@ -94,17 +94,18 @@ def job(tiny_artifact: Artifact, folder: Path, **fields: object) -> Path:
 def test_a_job_that_takes_too_long_is_ended(tiny_artifact: Artifact, tmp_path: Path) -> None:
     path = job(tiny_artifact, tmp_path, samples=100_000_000)
     with connected("local") as device, pytest.raises(DeviceError, match="took longer than 3 s"):
-        device.run(str(path), str(tmp_path / "output.jsonl"), timeout=3)
+        device.run(str(path), tmp_path / "output.jsonl", timeout=3)
 
 
 def test_a_worker_that_is_killed_is_told(tiny_artifact: Artifact, tmp_path: Path) -> None:
     path = job(tiny_artifact, tmp_path, samples=100_000_000)
     script = (
-        "import os, signal, sys, threading, time, subprocess\nfrom edgebert.check import connected\n"
+        "import os, signal, sys, threading, time, subprocess\nfrom pathlib import Path\n"
+        "from edgebert.check import connected\n"
         "def kill():\n    time.sleep(3)\n"
         "    os.system(f'pkill -9 -P {os.getpid()}')\n"
         "threading.Thread(target=kill, daemon=True).start()\n"
-        "with connected('local') as device:\n    device.run(sys.argv[1], sys.argv[2], timeout=60)\n"
+        "with connected('local') as device:\n    device.run(sys.argv[1], Path(sys.argv[2]), timeout=60)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(path), str(tmp_path / "out")], capture_output=True, text=True
@@ -115,8 +116,8 @@ def test_a_worker_that_is_killed_is_told(tiny_artifact: Artifact, tmp_path: Path
 def test_the_worker_ends_with_its_host(tiny_artifact: Artifact, tmp_path: Path) -> None:
     path = job(tiny_artifact, tmp_path, samples=100_000_000)
     script = (
-        "import sys\nfrom edgebert.check import connected\n"
-        "with connected('local') as device:\n    device.run(sys.argv[1], sys.argv[2], timeout=60)\n"
+        "import sys\nfrom pathlib import Path\nfrom edgebert.check import connected\n"
+        "with connected('local') as device:\n    device.run(sys.argv[1], Path(sys.argv[2]), timeout=60)\n"
     )
     host = subprocess.Popen([sys.executable, "-c", script, str(path), str(tmp_path / "out")])
     deadline = time.monotonic() + 30

@@ -24,7 +24,7 @@ done: list[tuple[str, float, float]] = []
 class Sleepy(Local):
     """A device whose jobs take a while, and say when they ran."""
 
-    def run(self, job: str, output: str, *, timeout: float) -> int:
+    def run(self, job: str, output: Path, *, timeout: float) -> int:
         start = time.monotonic()
         time.sleep(0.3)
         done.append((self.name, start, time.monotonic()))
@@ -60,7 +60,7 @@ def devices(monkeypatch: pytest.MonkeyPatch) -> None:
 def work(device: Device, turn: Turn) -> str:
     for _ in range(2):
         device.put(Path(__file__), "x")
-        device.run("job", "output", timeout=5)
+        device.run("job", Path("output"), timeout=5)
     return device.name
 
 
@@ -124,7 +124,7 @@ def test_nothing_new_begins_after_an_interruption() -> None:
     device = InTurn(sleepy("one"), Turn(), stopped)
     stopped.set()
     with pytest.raises(DeviceError, match="interrupted"):
-        device.run("job", "output", timeout=1)
+        device.run("job", Path("output"), timeout=1)
     assert not done
 
 

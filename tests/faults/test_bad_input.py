@@ -151,7 +151,10 @@ def test_output_folder_of_something_else(workshop: Workshop, make_teacher: Calla
 
 @pytest.mark.parametrize(
     ("device", "code", "message"),
-    [("ssh:pi4", 2, "ssh devices are not there yet"), ("local:/no/such/python", 3, "no such Python interpreter")],
+    [
+        ("ssh:no-such-host.invalid", 3, "there is no host of that name"),
+        ("local:/no/such/python", 3, "no such Python interpreter"),
+    ],
 )
 def test_device_that_is_not_there_is_told_before_anything_is_trained(
     workshop: Workshop, device: str, code: int, message: str
