@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated
 
-Word = Literal["faster", "slower", "no difference seen", "too noisy"]
+from edgebert.comparison import Word
 
 _OPTIONAL = {"optional": True}
 
