@@ -31,21 +31,21 @@ def why_emulated(info: Mapping[str, str], root: Path = Path("/"), machine: str |
 
 def is_virtual(root: Path = Path("/")) -> bool:
     """Whether the device tree or the firmware tables below `root` are those of a virtual machine."""
-    product = _read(root / "sys/class/dmi/id/product_name") or ""
-    return product.endswith("Virtual Machine") or "linux,dummy-virt" in (_read(root / _COMPATIBLE) or "")
+    product = read_text(root / "sys/class/dmi/id/product_name") or ""
+    return product.endswith("Virtual Machine") or "linux,dummy-virt" in (read_text(root / _COMPATIBLE) or "")
 
 
 def _by_qemu_user(info: Mapping[str, str], root: Path, machine: str) -> str | None:
     """qemu-user answers uname itself, but hands most of /proc through from the kernel below it."""
     family = _family(machine)
-    kernel = _read(root / "proc/sys/kernel/arch")  # since Linux 6.1
+    kernel = read_text(root / "proc/sys/kernel/arch")  # since Linux 6.1
     if kernel and _family(kernel) != family:
         return f"uname says {machine}, the kernel is for {kernel}"
     if family == "arm" and ("vendor_id" in info or "flags" in info):
         return f"uname says {machine}, /proc/cpuinfo is of an x86 processor"
     if family == "x86" and "CPU implementer" in info:
         return f"uname says {machine}, /proc/cpuinfo is of an ARM processor"
-    command = _read(root / "proc/self/comm") or ""
+    command = read_text(root / "proc/self/comm") or ""
     return f"this program runs in {command}" if command.startswith("qemu-") else None
 
 
@@ -57,14 +57,14 @@ def _by_qemu_system(root: Path, machine: str) -> str | None:
     tables read the same, but only KVM gives its guests the kvm-clock.
     """
     dmi = root / "sys/class/dmi/id"
-    vendor, product = _read(dmi / "sys_vendor") or "", _read(dmi / "product_name") or ""
+    vendor, product = read_text(dmi / "sys_vendor") or "", read_text(dmi / "product_name") or ""
     if product == "KVM Virtual Machine":
         return None
     if product == "QEMU Virtual Machine":
         return "the firmware says QEMU Virtual Machine"
-    if "linux,dummy-virt" in (_read(root / _COMPATIBLE) or ""):
+    if "linux,dummy-virt" in (read_text(root / _COMPATIBLE) or ""):
         return "the device tree says linux,dummy-virt"
-    clocks = (_read(root / "sys/devices/system/clocksource/clocksource0/available_clocksource") or "").split()
+    clocks = (read_text(root / "sys/devices/system/clocksource/clocksource0/available_clocksource") or "").split()
     if vendor == "QEMU" and _family(machine) == "x86" and clocks and "kvm-clock" not in clocks:
         return "the firmware is qemu's, and there is no kvm-clock"
     return None
@@ -76,8 +76,9 @@ def _family(machine: str) -> str:
     return _FAMILIES.get(machine, machine)
 
 
-def _read(path: Path) -> str | None:
+def read_text(path: Path) -> str | None:
+    """A small file of /proc or /sys without the ends that such files have; None where it cannot be read."""
     try:
-        return path.read_text("utf-8", errors="replace").strip("\0\n ")
+        return path.read_text("utf-8", errors="replace").strip("\0\n\t ")
     except OSError:
         return None

@@ -7,7 +7,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from .emulation import is_virtual, why_emulated
+from .emulation import is_virtual, read_text, why_emulated
 from .raspberry import raspberry_facts
 
 #: Features that decide which integer kernels an engine can use.
@@ -33,24 +33,24 @@ def linux_facts(root: Path = Path("/"), machine: str | None = None) -> dict[str,
     What the machine does not tell is None or left out, never a guess. Frequencies are MHz, temperatures degrees
     Celsius, memory bytes. `machine` is what uname says; this machine's when None.
     """
-    text = _read(root / "proc/cpuinfo") or ""
+    text = read_text(root / "proc/cpuinfo") or ""
     info = _cpuinfo(text)
     cpu = root / "sys/devices/system/cpu/cpu0/cpufreq"
     frequency, highest = _integer(cpu / "scaling_cur_freq"), _integer(cpu / "scaling_max_freq")
-    memory = _read(root / "proc/meminfo") or ""
+    memory = read_text(root / "proc/meminfo") or ""
     total = next((int(line.split()[1]) * 1024 for line in memory.splitlines() if line.startswith("MemTotal:")), None)
     emulated = why_emulated(info, root, machine)
     found = {
         "machine": machine or platform.machine(),
         "system": f"{platform.system()} {platform.release()}",
         "distribution": _distribution(root),
-        "model": _text(root / "proc/device-tree/model"),
+        "model": read_text(root / "proc/device-tree/model") or None,
         "soc": _soc(root),
         "cpu": info.get("model name") or _arm_cores(text),
         "cores": os.cpu_count(),
         "usable_cores": len(os.sched_getaffinity(0)),
         "features": sorted(set(info.get("features", "").split()) & set(TELLING_FEATURES)),
-        "governor": _read(cpu / "scaling_governor"),
+        "governor": read_text(cpu / "scaling_governor"),
         "mhz": frequency / 1000 if frequency else _number(info.get("cpu MHz")),
         "mhz_most": highest / 1000 if highest else None,
         "temperature_c": _temperature(root),
@@ -83,12 +83,12 @@ def _arm_cores(text: str) -> str | None:
 
 def _soc(root: Path) -> str | None:
     """The chip, as the last entry of the device tree's `compatible` names it: `brcm,bcm2712`."""
-    entries = (_read(root / "proc/device-tree/compatible") or "").strip("\0").split("\0")
+    entries = (read_text(root / "proc/device-tree/compatible") or "").split("\0")
     return entries[-1].strip() or None
 
 
 def _distribution(root: Path) -> str | None:
-    for line in (_read(root / "etc/os-release") or "").splitlines():
+    for line in (read_text(root / "etc/os-release") or "").splitlines():
         if line.startswith("PRETTY_NAME="):
             return line.partition("=")[2].strip('"')
     return None
@@ -100,7 +100,7 @@ def _zones(root: Path) -> dict[str, float] | None:
     for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
         value = _integer(zone / "temp")
         if value is not None:
-            name = _read(zone / "type") or zone.name
+            name = read_text(zone / "type") or zone.name
             found[name if name not in found else f"{name} {zone.name.removeprefix('thermal_zone')}"] = value / 1000
     return found or None
 
@@ -113,26 +113,15 @@ def _temperature(root: Path) -> float | None:
 def _battery(root: Path) -> dict[str, Any] | None:
     """`percent`, `status` (Charging, Discharging, Full …) and `microwatts`, of the first battery that there is."""
     for supply in sorted((root / "sys/class/power_supply").glob("*")):
-        if _read(supply / "type") == "Battery":
-            fields = {"percent": _integer(supply / "capacity"), "status": _read(supply / "status"),
+        if read_text(supply / "type") == "Battery":
+            fields = {"percent": _integer(supply / "capacity"), "status": read_text(supply / "status"),
                       "microwatts": _integer(supply / "power_now")}  # fmt: skip
             return {name: value for name, value in fields.items() if value is not None}
     return None
 
 
-def _text(path: Path) -> str | None:
-    return (_read(path) or "").strip("\0\n ") or None
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text("utf-8", errors="replace").strip()
-    except OSError:
-        return None
-
-
 def _integer(path: Path) -> int | None:
-    text = _read(path)
+    text = read_text(path)
     return int(text) if text and text.lstrip("-").isdigit() else None
 
 
