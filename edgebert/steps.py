@@ -240,8 +240,9 @@ def _measure_on(
 
     def make() -> None:
         measured = measure_validly(
-            chosen, device, splits.test, plan, store.progress, patience, keep=store.state / "jobs", quiet=turn
-        )
+            chosen, device, splits.test, plan, store.progress, patience,
+            keep=store.state / "jobs" / stages.slug(device.name), quiet=turn,
+        )  # fmt: skip
         for file, measurement in zip(files, measured, strict=True):
             stages.write_json(file, measurement.to_json())
 
