@@ -10,16 +10,15 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgebert import errors, measure, registry, tasks
+from edgebert import errors, registry
 from edgebert.artifact import Artifact, sha256
 from edgebert.errors import DeviceError, EdgebertError
 from edgebert.kept import keeping, read_events
@@ -27,8 +26,9 @@ from edgebert.measurement import Measurement, packed, unpacked
 from edgebert.progress import Progress
 from edgebert.protocols import Device
 from edgebert.report.model import Role
-from edgebert.tasks import Answered, Record, Scored, Task
-from edgebert.tokenization import load_tokenizer
+from edgebert.scoring import scored_of
+from edgebert.tasks import Record
+from edgebert.validity import tokens_of, why_invalid
 from edgebert.worker import Job
 
 #: Seconds that one launch may take: the slowest models on the slowest devices, with room.
@@ -45,6 +45,7 @@ class Plan:
         threads: of the engine.
         lengths: sequence lengths at which the engine alone is timed.
         predict: whether all records are answered (in the first launch), for the metric.
+        seconds: of sustained load in each launch, instead of samples.
     """
 
     launches: int = 5
@@ -52,6 +53,7 @@ class Plan:
     threads: int = 1
     lengths: tuple[int, ...] = (16, 32, 64, 128)
     predict: bool = True
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class _Launches:
     loaded: list[dict[str, Any]] = field(default_factory=list)
     golden: dict[str, Any] = field(default_factory=dict)
     latency: list[list[float]] = field(default_factory=list)
+    drawn: list[list[int]] = field(default_factory=list)
+    watched: list[list[dict[str, Any]]] = field(default_factory=list)
     engine: dict[str, list[list[float]]] = field(default_factory=dict)
     rss: list[int] = field(default_factory=list)
     outputs: list[list[dict[str, NDArray[np.float32]]]] = field(default_factory=list)
@@ -77,6 +81,8 @@ class _Launches:
     def take(self, events: Sequence[Mapping[str, Any]]) -> None:
         """One launch's events."""
         latency: list[float] = []
+        drawn: list[int] = []
+        watched: list[dict[str, Any]] = []
         for event in events:
             match event["event"]:
                 case "loaded":
@@ -85,6 +91,8 @@ class _Launches:
                     self.golden = {key: event[key] for key in ("ok", "max_error", "tolerance")}
                 case "latency":
                     latency += event["ms"]
+                    drawn += event.get("records", ())
+                    watched += [event["watch"] | {"n": len(event["ms"])}] if "watch" in event else []
                 case "memory":
                     self.rss.append(event["peak_rss_bytes"])
                 case "engine":
@@ -93,6 +101,8 @@ class _Launches:
                     self.outputs += _unpacked(event)
         if latency:
             self.latency.append(latency)
+            self.drawn.append(drawn)
+            self.watched.append(watched)
 
 
 def _unpacked(event: Mapping[str, Any]) -> list[list[dict[str, NDArray[np.float32]]]]:
@@ -137,6 +147,7 @@ def measure_all(
     plan: Plan,
     progress: Progress,
     keep: Path | None = None,
+    quiet: AbstractContextManager[object] = nullcontext(),  # noqa: B008 (it holds no state)
 ) -> list[Measurement]:
     """Measure every candidate on `device`, taking turns launch by launch.
 
@@ -147,6 +158,7 @@ def measure_all(
         plan: how much.
         progress: told after each launch.
         keep: a folder where a measurement that is cut leaves what it has, for the next one to go on from.
+        quiet: held while answers are scored on this computer, where another device's turn must not be disturbed.
 
     Raises:
         ArtifactError: a golden answer differs on the device.
@@ -184,6 +196,7 @@ def measure_all(
                 samples=plan.samples,
                 lengths=_engine_lengths(candidate.artifact, plan.lengths),
                 seed=launch,
+                seconds=plan.seconds,
             )
             events = _launch(device, job, folder, earlier.file(launch))
             if job.predict and not any(event.get("first") == 0 for event in events):
@@ -191,13 +204,14 @@ def measure_all(
             gathered[candidate.name].take(events)
         progress.step(f"measure on {device.name}", total, total)
         after = device.facts()
-    return [
-        replace(
-            _measurement(c, device.name, gathered[c.name], plan, records, before[c.name], after),
-            partial=kept[c.name].partial,
-        )
-        for c in candidates
-    ]
+    with quiet:
+        return [
+            replace(
+                _measurement(c, device.name, gathered[c.name], plan, records, before[c.name], after),
+                partial=kept[c.name].partial,
+            )
+            for c in candidates
+        ]
 
 
 def _key(candidate: Candidate, device: Device, data: Path, plan: Plan, number: int) -> str:
@@ -211,7 +225,7 @@ def _launch(device: Device, job: Job, folder: Path, output: Path) -> Sequence[Ma
     """Run one job, and return its events, which stand in `output` as they come."""
     job_file = folder / "job.json"
     job_file.write_text(job.to_json(), "utf-8")
-    device.run(device.put(job_file, "job.json"), output, timeout=LAUNCH_TIMEOUT)
+    device.run(device.put(job_file, "job.json"), output, timeout=LAUNCH_TIMEOUT + job.seconds)
     events = read_events(output)
     for event in events:
         if event["event"] == "error":
@@ -239,7 +253,9 @@ def _measurement(
     after: Mapping[str, Any],
 ) -> Measurement:
     artifact, manifest = candidate.artifact, candidate.artifact.manifest
-    scored = _scored(artifact, records, launches.outputs)
+    scored = scored_of(artifact, records, launches.outputs)
+    fits = [len(each) for each in launches.drawn] == [len(each) for each in launches.latency]
+    tokens = tokens_of(artifact, records, launches.drawn) if fits else None
     return Measurement(
         name=candidate.name,
         role=candidate.role,
@@ -267,44 +283,14 @@ def _measurement(
         answers=scored.answers if scored else None,
         figures=dict(scored.figures) if scored else {},
         vectors=packed(scored.vectors) if scored and scored.vectors is not None else None,
-        invalid=_why_invalid(launches.latency),
+        invalid=why_invalid(launches.latency, tokens, launches.watched, before, after),
+        tokens=tokens,
+        watched=launches.watched,
     )
-
-
-def _scored(
-    artifact: Artifact, records: Sequence[Record], outputs: Sequence[Sequence[Mapping[str, NDArray[np.float32]]]]
-) -> Scored | None:
-    """The answers to all records, scored with the artifact's own thresholds; None where nothing was asked.
-
-    Windows are made here once more: token ids are equal on every device, or the golden answers would have said so.
-    """
-    manifest = artifact.manifest
-    task = tasks.get(manifest.task, manifest.task_settings)
-    if not outputs or not all(role in record for record in records for role in task.columns):
-        return None
-    tokenizer = load_tokenizer(artifact.path, None if task.windowed else manifest.max_length)
-    answered = [
-        Answered(record, task.encode(tokenizer, record, manifest.max_length), [_trimmed(task, w) for w in found])
-        for record, found in zip(records, outputs, strict=True)
-    ]
-    return task.score(answered, manifest.labels)
-
-
-def _trimmed(task: Task, window: Mapping[str, NDArray[np.float32]]) -> Mapping[str, NDArray[np.float32]]:
-    """A window's outputs as tasks want them: those that are not per token came as one row."""
-    return window if task.per_token else {name: array[0] for name, array in window.items()}
 
 
 def _listed(array: NDArray[np.float64] | None) -> Any:
     return None if array is None else array.tolist()
-
-
-def _why_invalid(launches: Sequence[Sequence[float]]) -> list[str]:
-    """Why the times must not be used, in words; empty when they may."""
-    if launches and measure.drifted(launches):
-        share = median(measure.drift(samples) for samples in launches)
-        return [f"the machine slowed down while measuring (last quarter {share:+.0%} against the first)"]
-    return []
 
 
 def _write_records(records: Sequence[Record], path: Path) -> Path:

@@ -150,19 +150,20 @@ def predict(artifact: Path, texts: tuple[str, ...], threads: int, as_json: bool)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the engine.")
 @click.option("--launches", type=click.IntRange(min=1), default=5, show_default=True, help="Fresh processes.")
 @click.option("--samples", type=click.IntRange(min=1), default=200, show_default=True, help="Per launch.")
+@click.option("--repeats", type=click.IntRange(min=0), default=2, show_default=True, help="Of an invalid measurement.")
 @columns
 @on_device
 @as_json
 def check(
-    artifact: Path, data: Path, format: str | None, threads: int, launches: int, samples: int, text: str, label: str,
-    named: tuple[str, ...], device: str, as_json: bool,
+    artifact: Path, data: Path, format: str | None, threads: int, launches: int, samples: int, repeats: int,
+    text: str, label: str, named: tuple[str, ...], device: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Measure accuracy, latency, memory and size of an artifact on a device."""
     from edgebert.single import check_artifact
 
     result = check_artifact(
         artifact, data, columns=cli_answers.columns(text, label, named), format=format, device=device, threads=threads,
-        launches=launches, samples=samples, progress=cli_output.progress(),
+        launches=launches, samples=samples, repeats=repeats, progress=cli_output.progress(),
     )  # fmt: skip
     cli_output.result(result, as_json=as_json)
 
@@ -173,20 +174,33 @@ def check(
 @click.option("--threads", default="1", show_default=True, help="Engine threads, several by commas.")
 @click.option("--launches", type=click.IntRange(min=1), default=5, show_default=True, help="Fresh processes.")
 @click.option("--native", type=FOLDER, help="The engine's own benchmark program, built for the device.")
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), help="Sustained load instead, for so long each."
+)
+@click.option("-o", "--output", type=FOLDER, help="Folder for the report of --minutes.  [default: build/sustained]")
 @on_device
 @as_json
 def bench(
-    artifacts: tuple[Path, ...], lengths: str, threads: str, launches: int, native: Path | None, device: str,
-    as_json: bool,
+    artifacts: tuple[Path, ...], lengths: str, threads: str, launches: int, native: Path | None,
+    minutes: float | None, output: Path | None, device: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Time the engine alone, without tokenization, at fixed sequence lengths; artifacts take turns.
 
     With --native the times are those of LiteRT's benchmark_model, onnxruntime_perf_test or OpenVINO's benchmark_app,
     on token ids of the artifact's golden texts.
+
+    With --minutes: answer texts without a pause, and draw latency, temperature and frequency over time.
     """
+    counts = cli_output.numbers("--threads", threads)
+    if minutes is not None:
+        from edgebert.sustained import sustain
+
+        written = sustain(artifacts, device=device, minutes=minutes, threads=counts, progress=cli_output.progress())
+        cli_output.sustained(written, output or Path("build/sustained"), as_json=as_json)
+        return
     from edgebert.single import bench_artifacts, bench_native
 
-    wanted = {"lengths": cli_output.numbers("--lengths", lengths), "threads": cli_output.numbers("--threads", threads)}
+    wanted = {"lengths": cli_output.numbers("--lengths", lengths), "threads": counts}
     if native is None:
         progress = cli_output.progress()
         rows = bench_artifacts(artifacts, device=device, launches=launches, progress=progress, **wanted)
@@ -205,19 +219,28 @@ def verify(artifact: Path, as_json: bool) -> None:
     cli_output.verified(verify_artifact(artifact), as_json=as_json)
 
 
-@main.command(cls=Verb, example="edgebert report build/monday build/tuesday -o build/comparison")
+@main.command(cls=Verb, example="edgebert report build/monday build/tuesday -o build/comparison --fail-on slower")
 @click.argument("runs", type=FOLDER, nargs=-1, required=True, metavar="RUN...")
 @click.option("-o", "--output", type=FOLDER, help="Folder for the report.  [default: the run's own, or .]")
+@click.option("--markdown", is_flag=True, help="Print the Markdown, for the summary of a pull request.")
+@click.option("--junit", type=FOLDER, help="Write gates and comparisons as JUnit XML to this file.")
+@click.option("--fail-on", multiple=True, type=click.Choice(["slower", "noisy", "gate"]), help="Exit with 1 on these.")
 @as_json
-def report(runs: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
-    """Write the report of one run again, or one that compares several."""
-    from edgebert.report import compare, read_report, write_report
+def report(
+    runs: tuple[Path, ...], output: Path | None, markdown: bool, junit: Path | None, fail_on: tuple[str, ...],
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Write the report of one run again, or one that compares several with the first of them."""
+    from edgebert.report import compare, read_report, write_junit, write_report
 
     names = [run.name if len({r.name for r in runs}) == len(runs) else str(run) for run in runs]
     written = compare([read_report(run) for run in runs], names)
-    for path in write_report(written, output or (runs[0] if len(runs) == 1 else Path())):
+    paths = write_report(written, output or (runs[0] if len(runs) == 1 else Path()))
+    paths += [write_junit(written, junit)] if junit else []
+    for path in paths:
         click.echo(f"wrote {path}", err=True)
-    cli_output.report(written, as_json=as_json)
+    cli_output.report(written, as_json=as_json, markdown=markdown)
+    cli_output.exit_on(written, fail_on)
 
 
 @main.command(cls=Verb, example="edgebert devices")

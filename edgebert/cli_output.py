@@ -143,23 +143,57 @@ def run(
         close_progress()
         return
     report(written, as_json=as_json)
+    for failure in written.failures:
+        click.echo(f"error: {printable(failure.message)}\n  fix: {printable(failure.hint)}", err=True)
+    if written.failures:
+        sys.exit(written.failures[0].exit_code)
     if written.verdict == "fail" or (strict and written.verdict == "unknown"):
         sys.exit(1)
 
 
-def report(written: Report, *, as_json: bool) -> None:
-    """The report's table, or its JSON."""
-    from edgebert.report import summary_table
+def report(written: Report, *, as_json: bool, markdown: bool = False) -> None:
+    """The report's table, its JSON, or its Markdown."""
+    from edgebert.report import comparison_lines, device_lines, render_markdown, summary_table
 
     close_progress()
     if as_json:
         print_json(written.to_json())
         return
+    if markdown:
+        click.echo(render_markdown(written), nl=False)
+        return
     print_table(summary_table(written))
+    for line in (*device_lines(written), *comparison_lines(written)):
+        click.echo(printable(line))
     for row in written.results:
         for reason in row.reasons:
             click.echo(f"{row.name} on {row.device}: {row.verdict}: {reason}")
     click.echo(f"verdict: {written.verdict}")
+
+
+def exit_on(written: Report, fail_on: Sequence[str]) -> None:
+    """Exit with 1 when the report holds what the user does not want: `slower`, `noisy` or `gate`."""
+    words = {comparison.verdict for comparison in written.comparisons}
+    seen = {"slower": "slower" in words, "noisy": "too noisy" in words, "gate": written.verdict == "fail"}
+    if any(seen[kind] for kind in fail_on):
+        sys.exit(1)
+
+
+def sustained(written: Report, folder: Path, *, as_json: bool) -> None:
+    """The report of a sustained load: written to a folder, and its course in a line for each artifact."""
+    from edgebert.report import write_report
+
+    close_progress()
+    for path in write_report(written, folder):
+        click.echo(f"wrote {path}", err=True)
+    if as_json:
+        print_json(written.to_json())
+        return
+    for row in written.results:
+        first, last = row.over_time[0], row.over_time[-1]
+        hot = "" if last.temperature_c is None else f", {last.temperature_c:.0f} °C"
+        said = f"{first.ms:.3f} ms at the start, {last.ms:.3f} ms after {last.seconds / 60:.1f} minutes{hot}"
+        click.echo(f"{row.name}, {row.threads} thread(s): {said}{'' if row.valid else f'; {row.invalid[0]}'}")
 
 
 def result(row: Result, *, as_json: bool) -> None:
@@ -187,7 +221,7 @@ def result(row: Result, *, as_json: bool) -> None:
         "peak memory": f"{(row.peak_rss_bytes or 0) / 1e6:.0f} MB",
         "cold start": f"{row.cold_start_ms or 0:.0f} ms",
         **{name: f"{value:.4f}" for name, value in row.figures.items()},
-        "measurement": "valid" if row.valid else "INVALID: the machine slowed down while measuring",
+        "measurement": "valid" if row.valid else f"INVALID: {'; '.join(row.invalid)}",
     }
     print_fields(shown)
 

@@ -167,7 +167,8 @@ def _doubt(gate: Gate, figure: float | None, result: Result) -> str:
     if gate.of_machine and result.emulated:
         return f"{gate.what} is unknown: {result.device} is emulated, and its figures are not a device's"
     if gate.timed and not result.valid:
-        return f"{gate.what} is unknown: the measurement is invalid (the machine drifted or was throttled)"
+        why = "; ".join(result.invalid) or "the machine drifted or was throttled"
+        return f"{gate.what} is unknown: the measurement is invalid ({why})"
     if gate.percentile is not None:
         needed, there = MINIMUM_SAMPLES[gate.percentile], result.latency_ms.n
         if there < needed:

@@ -1,4 +1,4 @@
-"""Clock, warm-up and noise: the measuring that runs on the device.
+"""Clock, warm-up and memory: the measuring that runs on the device.
 
 What the numbers mean, and why they are taken this way: `docs/measuring.md`.
 """
@@ -6,7 +6,7 @@ What the numbers mean, and why they are taken this way: `docs/measuring.md`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
@@ -14,9 +14,6 @@ from statistics import median
 SETTLED = 0.03
 WARM_UP_WINDOW = 16
 WARM_UP_SECONDS = 3.0
-
-#: A launch whose last quarter is slower than its first by more than this share has drifted.
-DRIFT = 0.05
 
 
 def timed(call: Callable[[], object]) -> float:
@@ -49,20 +46,6 @@ def warm_up(call: Callable[[int], object], *, window: int = WARM_UP_WINDOW, seco
         if before is not None and abs(now - before) <= SETTLED * before:
             return count
         before = now
-
-
-def drift(samples: Sequence[float]) -> float:
-    """How much slower the last quarter of a launch is than the first, as a share (0.05 is 5 %)."""
-    quarter = len(samples) // 4
-    if quarter == 0:
-        return 0.0
-    first = median(samples[:quarter])
-    return median(samples[-quarter:]) / first - 1.0 if first > 0 else 0.0
-
-
-def drifted(launches: Sequence[Sequence[float]]) -> bool:
-    """Whether most launches drifted: one slow neighbour on the machine is noise, a trend in most is not."""
-    return sum(drift(samples) > DRIFT for samples in launches) * 2 > len(launches)
 
 
 def peak_rss_bytes() -> int:

@@ -17,6 +17,8 @@ from edgebert.report.model import Role
 class Measurement:
     """What one model showed on one device, raw: times in milliseconds, one list for each launch.
 
+    `tokens` are the text lengths of the samples of `latency_ms`, `watched` what `edgebert.watch` read in each launch,
+    `invalid` why the times must not be used, and `attempts` what earlier, invalid measurements showed.
     `partial` has the samples of earlier attempts that were cut, launch by launch: they are shown, never pooled.
     """
 
@@ -47,6 +49,9 @@ class Measurement:
     figures: Mapping[str, float] = field(default_factory=dict)
     vectors: Mapping[str, Any] | None = None
     invalid: Sequence[str] = ()
+    tokens: Sequence[Sequence[int]] | None = None
+    watched: Sequence[Sequence[Mapping[str, Any]]] = ()
+    attempts: Sequence[Mapping[str, Any]] = ()
     partial: Sequence[Mapping[str, Any]] = ()
 
     def to_json(self) -> dict[str, Any]:

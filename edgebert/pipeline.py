@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from edgebert import steps
 from edgebert.check import connected
-from edgebert.errors import UsageError
+from edgebert.errors import DeviceError, UsageError
 from edgebert.progress import SILENT, Progress
 from edgebert.recipe import load_recipe
 from edgebert.stages import Store
@@ -46,9 +46,7 @@ def run(
     if until not in STAGES:
         raise UsageError(f"there is no stage {until!r}", f"one of: {', '.join(STAGES)}")
     plan = load_recipe(recipe)
-    for name in devices or plan.devices:
-        with connected(name):  # a device that is not there is told now, not after the training
-            pass
+    _look_for(devices or plan.devices, progress)
     with Store(out or default_out(recipe), progress) as store:
         task = steps.task_of(plan)
         splits = steps.read_splits(plan, task, progress)
@@ -61,10 +59,29 @@ def run(
         made = steps.export(plan, task, splits, teacher, student, store)
         if until == "export":
             return None
-        measured = steps.measure(plan, splits, made, devices or plan.devices, store)
+        measured, failed = steps.measure(plan, splits, made, devices or plan.devices, store)
         if until == "measure":
             return None
-        return steps.report(plan, teacher, student, made, measured, store)
+        return steps.report(plan, teacher, student, made, measured, failed, splits, store)
+
+
+def _look_for(devices: Sequence[str], progress: Progress) -> None:
+    """Tell now, not after the training, what device is not there; one of several may still come until it is needed.
+
+    Raises:
+        UsageError: there is no such kind of device.
+        DeviceError: none of the devices is there.
+    """
+    missing = []
+    for name in devices:
+        try:
+            with connected(name):
+                pass
+        except DeviceError as error:
+            missing.append(error)
+            if len(missing) == len(devices):
+                raise missing[0] from None
+            progress.say(f"warning: {error.message}; it will be tried again when it is its turn")
 
 
 def default_out(recipe: Path) -> Path:

@@ -251,6 +251,17 @@ class MeasureSpec(Spec):
     launches: Count = Field(default=5, description="fresh processes per artifact and device")
     samples: Count = Field(default=200, description="latency samples per launch")
     threads: Count = Field(default=1, description="threads of the engine")
+    repeats: int = Field(
+        default=2,
+        ge=0,
+        description="how often a measurement that came out invalid (throttled, drifting, other work on the machine) "
+        "is taken again",
+    )
+    rest_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        description="the longest wait before that; it ends as soon as the machine is as cool as before, and quiet",
+    )
 
 
 class GateSpec(Spec):

@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import median
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgebert import metrics
+from edgebert import history, metrics
 from edgebert.check import Candidate
+from edgebert.errors import EdgebertError
 from edgebert.measurement import Measurement, unpacked
-from edgebert.report import Latency, LineageStep, Metric, Report, Result, assemble
+from edgebert.report import Failure, Latency, LineageStep, Metric, Report, Result, assemble
 from edgebert.statistics import percentiles
 
 if TYPE_CHECKING:
     from edgebert.recipe import Recipe
+
+
+#: Facts that are told a second time, as they stood at the end.
+_AFTER = ("mhz", "temperature_c", "load_average", "throttled", "battery")
 
 
 def results_of(measurements: Sequence[Measurement]) -> list[Result]:
@@ -56,12 +62,17 @@ def _result(measured: Measurement, teacher: Measurement | None, student: Measure
             "engine": measured.engine,
             "settings": dict(measured.settings),
             "golden": dict(measured.golden),
-            "temperature_c_after": measured.facts_after.get("temperature_c"),
-            "load_average_after": measured.facts_after.get("load_average"),
+            "during": history.summary(measured.watched),
+            **{f"{name}_after": measured.facts_after.get(name) for name in _AFTER},
         },
         samples_ms=tuple(tuple(launch) for launch in measured.latency_ms),
         valid=not measured.invalid,
         figures=dict(measured.figures),
+        invalid=tuple(measured.invalid),
+        attempts=tuple(measured.attempts),
+        tokens=tuple(tuple(launch) for launch in measured.tokens or ()),
+        over_time=history.moments(measured.latency_ms, measured.tokens, measured.watched),
+        millijoules=history.millijoules(measured.watched),
     )
     return _compared(found, measured, teacher, student)
 
@@ -126,7 +137,13 @@ def _latency(measured: Measurement) -> Latency:
 
 
 def build_report(
-    recipe: Recipe, made: Sequence[Candidate], measured: Sequence[Measurement], sources: Mapping[str, str]
+    recipe: Recipe,
+    made: Sequence[Candidate],
+    measured: Sequence[Measurement],
+    sources: Mapping[str, str],
+    *,
+    failed: Mapping[str, EdgebertError] = MappingProxyType({}),
+    about: Mapping[str, Any] = MappingProxyType({}),
 ) -> Report:
     """The report of a run: its results judged by the recipe's gates, and where each model came from.
 
@@ -135,6 +152,8 @@ def build_report(
         made: teacher, student and artifacts.
         measured: all of them, on every device.
         sources: the content hashes of the `teacher` and the `student` folder.
+        failed: for each device on which nothing was measured why.
+        about: for the model card.
     """
     rows = results_of(measured)
     values = {row.name: row.metric.value for row in rows if row.metric is not None}
@@ -156,12 +175,27 @@ def build_report(
         gates=recipe.gates.model_dump(mode="json"),
         lineage=lineage,
         notes=_notes(measured),
+        failures=[
+            Failure(device=device, message=error.message, hint=error.hint, exit_code=error.exit_code)
+            for device, error in failed.items()
+        ],
+        about=about,
     )
 
 
 def _notes(measured: Sequence[Measurement]) -> list[str]:
     """What a reader must know to read the figures rightly."""
     notes = [f"{m.name} on {m.device} is invalid: {reason}." for m in measured for reason in m.invalid]
+    for m in measured:
+        if m.attempts:
+            again = "once" if len(m.attempts) == 1 else f"{len(m.attempts)} times"
+            why = "; ".join(dict.fromkeys(reason for attempt in m.attempts for reason in attempt["invalid"]))
+            notes.append(f"{m.name} on {m.device} was measured again {again}, since {why}.")
+    for m in measured:
+        if cut := sum(len(launch["latency_ms"]) for launch in m.partial):
+            notes.append(
+                f"{cut} samples of {m.name} on {m.device} are of a measurement that was cut: kept, not pooled."
+            )
     if any(m.facts_before.get("virtual_machine") for m in measured):
         notes.append("Measured in a virtual machine: other guests of its host may have disturbed the times.")
     return notes

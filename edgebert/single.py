@@ -16,6 +16,7 @@ from edgebert.check import Candidate, Plan, connected, measure_all
 from edgebert.errors import ArtifactError, DataError, UsageError
 from edgebert.kept import keep_folder
 from edgebert.progress import Progress
+from edgebert.repeat import Patience, measure_validly
 from edgebert.tasks import Record, Task
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ def check_artifact(
     threads: int,
     launches: int,
     samples: int,
+    repeats: int,
     progress: Progress,
 ) -> Result:
     """Accuracy and latency of one artifact on one device, over the labelled records of `file`.
@@ -136,7 +138,8 @@ def check_artifact(
     plan = Plan(launches, samples, threads, lengths)
     with connected(device) as connection:
         candidate = Candidate(path.name, "artifact", artifact)
-        measured = measure_all([candidate], connection, records, plan, progress, keep_folder())
+        patience = Patience(repeats)
+        measured = measure_validly([candidate], connection, records, plan, progress, patience, keep=keep_folder())
     return results_of(measured)[0]
 
 

@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 from edgebert import artifact as artifacts
 from edgebert import data, exporting, stages, tasks, teacher
-from edgebert.check import Candidate, Plan, connected, measure_all
+from edgebert.check import Candidate, Plan
 from edgebert.compress.distill import distill
 from edgebert.compress.finetune import fine_tune
 from edgebert.compress.student import Student, build_student, load_student
+from edgebert.errors import EdgebertError
 from edgebert.measurement import Measurement
 from edgebert.progress import SILENT, Progress
 from edgebert.protocols import Device
 from edgebert.recipe import FineTuneSpec, Recipe
+from edgebert.repeat import Patience, measure_validly
 from edgebert.report.model import Role
 from edgebert.results import build_report
 from edgebert.stages import Key, Store
 from edgebert.tasks import Record, Task, texts_of
 from edgebert.teacher import Teacher
+from edgebert.together import Turn, side_by_side
 
 if TYPE_CHECKING:
     from edgebert.report import Report
@@ -37,7 +40,7 @@ TUNING_RECORDS_WINDOWED = 1000
 #: Raised by hand when the result of the same recipe would change.
 TEACH_VERSION = 2
 COMPRESS_VERSION = 2
-MEASURE_VERSION = 2
+MEASURE_VERSION = 3
 
 _TRAINING_TOOLS = ("torch", "transformers", "accelerate", "tokenizers", "numpy")
 _ENGINES = ("onnxruntime", "openvino", "ai-edge-litert", "torch", "tokenizers", "numpy")
@@ -198,31 +201,53 @@ def export(
 
 def measure(
     recipe: Recipe, splits: Splits, made: Sequence[Candidate], devices: Sequence[str], store: Store
-) -> list[Measurement]:
-    """Every model on every device; teacher and student, which need torch, on this computer only."""
-    plan = Plan(recipe.measure.launches, recipe.measure.samples, recipe.measure.threads, tuple(recipe.lengths))
-    found: list[Measurement] = []
-    for name in dict.fromkeys(("local", *devices)):
+) -> tuple[list[Measurement], dict[str, EdgebertError]]:
+    """Every model on every device, side by side; teacher and student, which need torch, on this computer only.
+
+    Returns:
+        What was measured, and for each device that failed why.
+
+    Raises:
+        EdgebertError: all devices that were asked for failed.
+    """
+
+    def on(device: Device, turn: Turn) -> list[Measurement]:
         # Teacher and student are the reference that all devices are compared with: they run here, in torch.
+        name = device.name
         chosen = [c for c in made if (name in devices if c.role == "artifact" else name == "local")]
-        files = [store.out / "measurements" / f"{stages.slug(name)}-{c.name}.json" for c in chosen]
-        with connected(name) as device:
-            facts = device.facts()
-            lasting = {k: facts.get(k) for k in ("machine", "cpu", "model", "features", "usable_cores", "python")}
-            inputs = {c.name: c.artifact.artifact_id for c in chosen} | {"test": splits.hashes["test"]}
-            sections = recipe.section_json("task", "measure", "lengths") + json.dumps([name, lasting])
-            key = Key(sections, inputs, stages.tools(*_ENGINES), MEASURE_VERSION)
+        return _measure_on(device, recipe, splits, chosen, store, turn)
 
-            def make(
-                device: Device = device, chosen: Sequence[Candidate] = chosen, files: Sequence[Path] = files
-            ) -> None:
-                measured = measure_all(chosen, device, splits.test, plan, store.progress, store.state / "jobs")
-                for file, measurement in zip(files, measured, strict=True):
-                    stages.write_json(file, measurement.to_json())
+    outcomes = side_by_side(list(dict.fromkeys(("local", *devices))), on)
+    failed = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, EdgebertError)}
+    for name, error in failed.items():
+        if set(devices) <= set(failed):
+            raise error
+        store.progress.say(f"error: {name} failed: {error.message}")
+    return [m for outcome in outcomes.values() if not isinstance(outcome, EdgebertError) for m in outcome], failed
 
-            store.stage(f"measure {name}", key, files, make)
-        found += [Measurement.from_json(json.loads(file.read_text("utf-8"))) for file in files]
-    return found
+
+def _measure_on(
+    device: Device, recipe: Recipe, splits: Splits, chosen: Sequence[Candidate], store: Store, turn: Turn
+) -> list[Measurement]:
+    plan = Plan(recipe.measure.launches, recipe.measure.samples, recipe.measure.threads, tuple(recipe.lengths))
+    patience = Patience(recipe.measure.repeats, recipe.measure.rest_seconds)
+    files = [store.out / "measurements" / f"{stages.slug(device.name)}-{c.name}.json" for c in chosen]
+    facts = device.facts()
+    lasting = {k: facts.get(k) for k in ("machine", "cpu", "model", "features", "usable_cores", "python")}
+    inputs = {c.name: c.artifact.artifact_id for c in chosen} | {"test": splits.hashes["test"]}
+    sections = recipe.section_json("task", "measure", "lengths") + json.dumps([device.name, lasting])
+    key = Key(sections, inputs, stages.tools(*_ENGINES), MEASURE_VERSION)
+
+    def make() -> None:
+        measured = measure_validly(
+            chosen, device, splits.test, plan, store.progress, patience,
+            keep=store.state / "jobs" / stages.slug(device.name), quiet=turn,
+        )  # fmt: skip
+        for file, measurement in zip(files, measured, strict=True):
+            stages.write_json(file, measurement.to_json())
+
+    store.stage(f"measure {device.name}", key, files, make)
+    return [Measurement.from_json(json.loads(file.read_text("utf-8"))) for file in files]
 
 
 def report(
@@ -231,13 +256,21 @@ def report(
     student: Student,
     made: Sequence[Candidate],
     measured: Sequence[Measurement],
+    failed: Mapping[str, EdgebertError],
+    splits: Splits,
     store: Store,
 ) -> Report:
     """The report in three forms, with the gates' verdicts. Cheap, so it is always written anew."""
     from edgebert.report import write_report
 
     sources = {"teacher": taught.content_hash, "student": student.content_hash}
-    written = build_report(recipe, made, measured, sources)
+    about = {
+        "teacher": taught.name,
+        "licence": taught.licence,
+        "labels": len(taught.labels),
+        "records": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
+    }
+    written = build_report(recipe, made, measured, sources, failed=failed, about=about)
     for path in write_report(written, store.out):
         store.progress.say(f"wrote {path}")
     return written

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any, TextIO
 
 import numpy as np
@@ -25,9 +26,17 @@ from edgebert.errors import ArtifactError, EdgebertError
 from edgebert.model import Model
 from edgebert.processes import PARENT, die_with_parent
 from edgebert.tasks import Record
+from edgebert.watch import Watch
 
 #: Set by whoever starts the worker: nanoseconds since the epoch, for the cold start.
 SPAWNED = "EDGEBERT_SPAWNED_NS"
+
+#: Samples between two looks at the machine.
+CHUNK = 50
+
+#: Records of sustained load, and windows that it is told in at most.
+ROUND = 16
+WINDOWS = 600
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,7 @@ class Job:
         lengths: sequence lengths at which the engine alone is timed.
         engine_samples: at each of them.
         seed: another for each launch, so that launches see other records.
+        seconds: of sustained load instead of samples: a few records over and over, without a pause.
     """
 
     artifact: str
@@ -59,6 +69,7 @@ class Job:
     lengths: tuple[int, ...] = ()
     engine_samples: int = 50
     seed: int = 0
+    seconds: float = 0.0
 
     def to_json(self) -> str:
         """As a job file."""
@@ -108,7 +119,9 @@ def run(job: Job, output: Output) -> None:
     )
     if job.golden:
         _check_golden(model, output)
-    if job.samples:
+    if job.seconds:
+        _sustain(model, records[:ROUND], job.seconds, output)
+    elif job.samples:
         _latency(model, records, job, output)
     # Peak memory of serving real texts: read before the fixed-length runs, which may be longer than any text.
     output.event("memory", peak_rss_bytes=measure.peak_rss_bytes())
@@ -141,18 +154,32 @@ def _check_golden(model: Model, output: Output) -> None:
 def _latency(model: Model, records: list[Record], job: Job, output: Output) -> None:
     """Text in, answer out, batch 1, on real records drawn at random."""
     draw = random.Random(job.seed)
-    chosen = [records[draw.randrange(len(records))] for _ in range(job.samples)]
-    warm = measure.warm_up(lambda number: model.predict_record(chosen[number % len(chosen)]))
-    samples = []
-    for record in chosen:
-        start = time.perf_counter_ns()
-        model.predict_record(record)
-        samples.append((time.perf_counter_ns() - start) / 1e6)
-        if len(samples) % 50 == 0:
-            output.event("latency", ms=samples[-50:])
-    if len(samples) % 50:
-        output.event("latency", ms=samples[-(len(samples) % 50) :])
+    chosen = [draw.randrange(len(records)) for _ in range(job.samples)]
+    warm = measure.warm_up(lambda number: model.predict_record(records[chosen[number % len(chosen)]]))
+    watch = Watch()
+    for first in range(0, len(chosen), CHUNK):
+        part, samples = chosen[first : first + CHUNK], []
+        for record in [records[index] for index in part]:
+            start = time.perf_counter_ns()
+            model.predict_record(record)
+            samples.append((time.perf_counter_ns() - start) / 1e6)
+        output.event("latency", ms=samples, records=part, watch=watch.read())
     output.event("warm", calls=warm, load_average=os.getloadavg()[0])
+
+
+def _sustain(model: Model, records: list[Record], seconds: float, output: Output) -> None:
+    """Answer the same few records over and over; tell each window's median time of a record, by whole rounds."""
+    watch, end = Watch(), time.monotonic() + seconds
+    window = max(1.0, seconds / WINDOWS)
+    while time.monotonic() < end:
+        close, rounds = time.monotonic() + window, []
+        while not rounds or time.monotonic() < close:
+            start = time.perf_counter_ns()
+            for record in records:
+                model.predict_record(record)
+            rounds.append((time.perf_counter_ns() - start) / 1e6 / len(records))
+        answers = len(rounds) * len(records)
+        output.event("latency", ms=[median(rounds)], watch=watch.read() | {"answers": answers})
 
 
 def _engine(model: Model, length: int, count: int, output: Output) -> None:

@@ -18,22 +18,31 @@ from edgebert.report.model import (
     read_report,
     report_schema,
 )
-from edgebert.report.render_terminal import summary_table
-from edgebert.report.write import assemble, write_report
+from edgebert.report.parts import Comparison, Failure, Moment
+from edgebert.report.render_markdown import render_markdown
+from edgebert.report.render_terminal import comparison_lines, device_lines, summary_table
+from edgebert.report.write import assemble, write_junit, write_report
 
 __all__ = [
     "REPORT",
     "SCHEMA_VERSION",
+    "Comparison",
+    "Failure",
     "Latency",
     "LineageStep",
     "Metric",
+    "Moment",
     "Report",
     "Result",
     "assemble",
     "best_of",
     "compare",
+    "comparison_lines",
+    "device_lines",
     "read_report",
+    "render_markdown",
     "report_schema",
     "summary_table",
+    "write_junit",
     "write_report",
 ]

@@ -8,13 +8,15 @@ from dataclasses import replace
 from edgebert.errors import UsageError
 from edgebert.gate import overall
 from edgebert.report.model import SCHEMA_VERSION, LineageStep, Report, Result, best_of
+from edgebert.report.verdicts import comparisons
 
 
 def compare(reports: Sequence[Report], names: Sequence[str] = ()) -> Report:
     """One report of several runs: every result and lineage step is renamed to `RUN/NAME`.
 
-    Verdicts stay as each run's own gates gave them. The run is also noted as the fact `run` of each result, so
-    that a result is compared with the teacher of its own run.
+    Each later run's latencies are held against the first run's (`comparisons`). Verdicts of gates stay as each run's
+    own gates gave them. The run is also noted as the fact `run` of each result, so that a result is compared with the
+    teacher of its own run.
 
     Args:
         reports: at least one; a single one is given back as it is.
@@ -38,6 +40,10 @@ def compare(reports: Sequence[Report], names: Sequence[str] = ()) -> Report:
     pairs = list(zip(names, reports, strict=True))
     results = tuple(_renamed(result, name) for name, report in pairs for result in report.results)
     same_gates = all(report.gates == reports[0].gates for report in reports)
+    failures = tuple(
+        replace(failure, device=f"{name}/{failure.device}") for name, report in pairs for failure in report.failures
+    )
+    verdict = overall(results)
     notes = [] if same_gates else ["The runs have different gates; each verdict is of the run's own."]
     return Report(
         schema_version=SCHEMA_VERSION,
@@ -46,10 +52,12 @@ def compare(reports: Sequence[Report], names: Sequence[str] = ()) -> Report:
         task=reports[0].task,
         results=results,
         gates=reports[0].gates if same_gates else {},
-        verdict=overall(results),
+        verdict="unknown" if failures and verdict == "pass" else verdict,
         notes=(*notes, *(f"{name}: {note}" for name, report in pairs for note in report.notes)),
         lineage=tuple(_step(step, name) for name, report in pairs for step in report.lineage),
         best=best_of(results),
+        comparisons=comparisons(pairs),
+        failures=failures,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from edgebert.errors import DataError
 from edgebert.report import codec
+from edgebert.report.parts import Comparison, Failure, Moment
 
 SCHEMA_VERSION = 1
 REPORT = "report.json"
@@ -76,6 +77,19 @@ class Result:
     figures: Annotated[Mapping[str, float], "other figures of the test set: ece, exact_match …"] = field(
         default_factory=dict, metadata={"optional": True}
     )
+    invalid: Annotated[tuple[str, ...], "why its times do not count"] = field(default=(), metadata={"optional": True})
+    attempts: Annotated[
+        tuple[Mapping[str, Any], ...], "earlier measurements that came out invalid: why, and their p50; not used"
+    ] = field(default=(), metadata={"optional": True})
+    tokens: Annotated[tuple[tuple[int, ...], ...], "text lengths of samples_ms, in tokens"] = field(
+        default=(), metadata={"optional": True}
+    )
+    over_time: Annotated[tuple[Moment, ...], "how the measurement went on"] = field(
+        default=(), metadata={"optional": True}
+    )
+    millijoules: Annotated[
+        float | None, "of the whole machine for one answer, idle power included; null without a counter"
+    ] = field(default=None, metadata={"optional": True})
 
     def to_json(self) -> dict[str, Any]:
         """As `json.dumps` takes it."""
@@ -119,6 +133,15 @@ class Report:
     best: Annotated[Mapping[str, str | None], "device -> the passing artifact with the lowest p50"]
     created: Annotated[str | None, "when, ISO 8601; left out when nobody asked for it"] = field(
         default=None, metadata={"optional": True}
+    )
+    comparisons: Annotated[tuple[Comparison, ...], "of several runs, each held against the first"] = field(
+        default=(), metadata={"optional": True}
+    )
+    failures: Annotated[tuple[Failure, ...], "devices on which nothing could be measured"] = field(
+        default=(), metadata={"optional": True}
+    )
+    about: Annotated[Mapping[str, Any], "for the model card: licence, labels, records of each split"] = field(
+        default_factory=dict, metadata={"optional": True}
     )
 
     def to_json(self) -> dict[str, Any]:

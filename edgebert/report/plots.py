@@ -1,9 +1,8 @@
-"""The three pictures of a report, as inline SVG: accuracy against latency, latency, engine time by length."""
+"""The pictures of a report, as inline SVG: accuracy against latency, latency, engine time by length, over time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,10 @@ from numpy.typing import NDArray
 from edgebert.report import svg
 from edgebert.report.labels import Named, place, remark, spread, widest
 from edgebert.report.model import Result
+from edgebert.report.picture import HEIGHT as _HEIGHT
+from edgebert.report.picture import WIDTH as _WIDTH
+from edgebert.report.picture import Picture
+from edgebert.report.plots_time import over_time
 from edgebert.report.view import number
 from edgebert.statistics import MINIMUM_SAMPLES, percentile_interval
 
@@ -19,16 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MARKERS = "oD^svPX<>"
-_WIDTH, _HEIGHT = 4.3, 3.5  # inches: the text is readable on a phone, and three pictures fit side by side
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture of the page; `svg` is safe markup."""
-
-    title: str
-    caption: str
-    svg: str
+_LINES = 5  # of latency over time that one can tell apart
 
 
 def pictures(results: Sequence[Result], *, max_drop: float | None = None, prefix: str = "p") -> list[Picture]:
@@ -48,6 +42,11 @@ def pictures(results: Sequence[Result], *, max_drop: float | None = None, prefix
             drawn.append(_distribution(sampled, f"{prefix}-latency"))
         if swept := [r for r in timed if len(r.engine_ms) > 1]:
             drawn.append(_engine(swept, f"{prefix}-engine"))
+        if watched := [r for r in timed if len(r.over_time) > 1]:
+            if len(watched) > _LINES:  # the reference models make way
+                watched = [r for r in watched if r.role == "artifact"] or watched
+            looks = [(_named(r), *_look(r, timed)) for r in watched]
+            drawn += over_time(watched, looks, f"{prefix}-time")
     return drawn
 
 
@@ -63,6 +62,8 @@ def _accuracy_latency(results: Sequence[Result], max_drop: float | None, name: s
         if interval:
             axes.plot([interval.low, interval.high], [y, y], color=colour, lw=1.2, alpha=0.4, zorder=1)
         axes.plot(x, y, marker, ms=7, mfc=colour if result.valid else "none", mec=colour, mew=1.2, zorder=3)
+    if len(front := _front([(x, y) for result, (x, y) in shown if result.valid])) > 1:
+        axes.step(*zip(*front, strict=True), where="post", color=svg.MUTED, lw=0.9, alpha=0.7, zorder=0)
     teacher = next((result for result in results if result.role == "teacher" and result.metric), None)
     _log_axis(axes, [x for _, (x, _) in shown], 1.7)
     axes.set_xlabel("median latency, ms — text in, answer out")
@@ -75,7 +76,10 @@ def _accuracy_latency(results: Sequence[Result], max_drop: float | None, name: s
         words = f"{max_drop:g} point{'' if max_drop == 1 else 's'} below the teacher"
         remark(axes, floor, words, [point for _, point in shown])
     place(axes, [Named(x, y, _named(r), *_look(r, results)) for r, (x, y) in shown], avoid=axes.texts)
-    caption = "Up and to the left is better. Lines are 95 % intervals; the horizontal axis is logarithmic."
+    caption = (
+        "Up and to the left is better. Lines are 95 % intervals; the steps join what nothing else beats in both; "
+        "the horizontal axis is logarithmic."
+    )
     return Picture("Accuracy against latency", caption, svg.inline(made, name=name, label=_spoken(shown)))
 
 
@@ -150,6 +154,15 @@ def _point(result: Result) -> tuple[float, float] | None:
     if result.metric is None or result.latency_ms.p50 is None or result.latency_ms.p50 <= 0:
         return None
     return result.latency_ms.p50, 100 * result.metric.value
+
+
+def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points that no other beats in both latency (lower is better) and metric (higher is), from the quickest."""
+    front: list[tuple[float, float]] = []
+    for x, y in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or y > front[-1][1]:
+            front.append((x, y))
+    return front
 
 
 def _look(result: Result, results: Sequence[Result]) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edgebert.comparison import MARGIN, RULED_OUT
 from edgebert.errors import require
 from edgebert.gate import GATES, Check, check, describe, shown
 from edgebert.report.model import Report, Result
@@ -29,6 +30,7 @@ from edgebert.report.view import (
     times,
     winner,
 )
+from edgebert.report.view_runs import against, device_table
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ def render_html(report: Report) -> str:
         summary=summary(report),
         figures=_figures(report),
         devices=[_section(report, device, f"d{index}") for index, device in enumerate(report.devices)],
+        across=device_table(report),
+        against=against(report),
         gates=[describe(name, limit) for name, limit in report.gates.items()],
         method=method(report),
         recipe=flat(report.recipe),
@@ -90,16 +94,20 @@ def render_html(report: Report) -> str:
 def method(report: Report) -> list[str]:
     """How the figures were measured, in plain words."""
     metric = metric_name(report)
-    timed = [r for r in report.results if r.latency_ms.n and not r.emulated]
+    timed = [r for r in report.results if r.samples_ms and not r.emulated]
     launches = sorted({len(r.samples_ms) for r in timed if r.samples_ms})
     samples = sorted({r.latency_ms.n for r in timed})
     threads = sorted({r.threads for r in report.results})
-    said = [
-        f"The metric ({metric}) is measured on the test set, with the answers that each model gave on the device. "
-        "Its interval holds the true figure in 95 of 100 cases.",
-        "Drop is the teacher's metric minus this model's, in percentage points. Agreement is the share of answers "
-        "equal to the FP32 student's; a flip is an answer that the student has right and this model has wrong.",
-    ]
+    said = (
+        []
+        if not any(r.metric for r in report.results)
+        else [
+            f"The metric ({metric}) is measured on the test set, with the answers that each model gave on the device. "
+            "Its interval holds the true figure in 95 of 100 cases.",
+            "Drop is the teacher's metric minus this model's, in percentage points. Agreement is the share of answers "
+            "equal to the FP32 student's; a flip is an answer that the student has right and this model has wrong.",
+        ]
+    )
     if timed:
         said.append(
             f"Latency is from text to answer, tokenization included, one text at a time, on real test texts. "
@@ -112,12 +120,18 @@ def method(report: Report) -> list[str]:
         "Size is what the engine loads, in MB of 10⁶ bytes. Peak memory and cold start (from the start of the "
         "process to the first answer) are of a fresh process."
     )
+    if report.comparisons:
+        said.append(
+            "Runs are compared launch by launch, texts of the same length with each other. A run is faster or slower "
+            f"when the whole 98 % interval of the change lies beyond {100 * MARGIN:.0f} %; no difference is seen when "
+            f"one of {100 * RULED_OUT:.0f} % is ruled out; else the measurement is too noisy to say."
+        )
     if any(r.emulated for r in report.results):
         said.append("An emulator proves that answers are right. Its times are not a device's, so none are shown.")
     if not all(r.valid for r in report.results):
         said.append(
-            "A measurement is invalid when the machine grew slower while it ran, or was throttled. "
-            "Its times are shown, but neither compared nor judged."
+            "A measurement is invalid when the machine was throttled, changed its speed by more than 5 % while it ran, "
+            "or had other work to do. Its times are shown, but neither compared nor judged."
         )
     return said
 

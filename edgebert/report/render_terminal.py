@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgebert.report.model import Report
 from edgebert.report.view import metric_name, row
+from edgebert.report.view_runs import against
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,3 +36,20 @@ def summary_table(report: Report) -> Table:
         place = [Text(result.device)] if several else []
         table.add_row(Text(result.name), *place, *map(Text, figures), verdict)
     return table
+
+
+def comparison_lines(report: Report) -> list[str]:
+    """One line for each comparison with another run."""
+    lines = []
+    for each in against(report):
+        figures = f"{each.ratio} ({each.interval})" if each.interval else each.reason
+        lines.append(f"{each.name} on {each.device}: {each.verdict} than {each.base}: {figures}")
+    return [line.replace(" seen than ", " seen from ").replace("noisy than ", "noisy to tell from ") for line in lines]
+
+
+def device_lines(report: Report) -> list[str]:
+    """The best artifact for each device, where there are several, and each device that failed."""
+    lines = [f"{failure.device} failed: {failure.message}" for failure in report.failures]
+    if len(report.devices) > 1:
+        lines += [f"best on {device}: {name or 'none'}" for device, name in report.best.items()]
+    return lines

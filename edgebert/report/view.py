@@ -10,9 +10,19 @@ from edgebert.report.model import Report, Result
 from edgebert.statistics import percentile_interval
 
 NOTHING = "—"
-_UNITS = {"cpu": "CPU", "c": "°C", "mhz": "MHz", "rss": "RSS", "id": "ID", "os": "OS", "mb": "MB", "isa": "ISA"}
+_UNITS = {
+    "cpu": "CPU",
+    "c": "°C",
+    "mhz": "MHz",
+    "rss": "RSS",
+    "id": "ID",
+    "os": "OS",
+    "mb": "MB",
+    "isa": "ISA",
+    "cpus": "CPUs",
+}
 NOT_A_DEVICE = "emulated: times are not a device's"
-INVALID = "invalid: the machine drifted or was throttled"
+INVALID = "invalid: the machine drifted, was throttled or busy"
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,9 @@ def row(result: Result, results: Sequence[Result]) -> Row:
 def marks(result: Result) -> tuple[str, ...]:
     """What a reader must know before believing the times."""
     emulated = (NOT_A_DEVICE,) if result.emulated else ()
-    return emulated if result.valid else (*emulated, INVALID)
+    if result.valid:
+        return emulated
+    return (*emulated, *(f"invalid: {reason}" for reason in result.invalid or (INVALID.partition(": ")[2],)))
 
 
 def teacher_of(result: Result, results: Sequence[Result]) -> Result | None:
@@ -129,6 +141,15 @@ def figure_table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]
 
 def headline(report: Report) -> str:
     """The verdict in one sentence."""
+    failed = [failure.device for failure in report.failures]
+    told = f"; {', '.join(failed)} failed" if failed else ""
+    order = ("slower", "too noisy", "faster", "no difference seen")
+    counts = {word: sum(c.verdict == word for c in report.comparisons) for word in order}
+    compared = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    return f"Latency: {compared}{told}" if compared else _judged(report) + told
+
+
+def _judged(report: Report) -> str:
     judged = [r for r in report.results if r.role == "artifact"]
     if not judged:
         return "No artifact was judged"

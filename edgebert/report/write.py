@@ -1,4 +1,4 @@
-"""Putting a report together, and writing its three forms."""
+"""Putting a report together, and writing its forms."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from edgebert.errors import UsageError
 from edgebert.gate import judged, overall, unmatched_devices
+from edgebert.report.card import CARD, render_card
+from edgebert.report.junit import render_junit
 from edgebert.report.model import REPORT, SCHEMA_VERSION, LineageStep, Report, Result, best_of
+from edgebert.report.parts import Failure
 from edgebert.report.render_html import render_html
 from edgebert.report.render_markdown import render_markdown
 
@@ -26,6 +30,8 @@ def assemble(
     lineage: Sequence[LineageStep] = (),
     notes: Sequence[str] = (),
     created: str | None = None,
+    failures: Sequence[Failure] = (),
+    about: Mapping[str, Any] = MappingProxyType({}),
 ) -> Report:
     """Judge the results and make the report of them.
 
@@ -37,12 +43,15 @@ def assemble(
         lineage: teacher, student, artifacts.
         notes: what a reader should know.
         created: ISO 8601, only when the time shall be in the report.
+        failures: devices on which nothing could be measured; what they would have shown is unknown.
+        about: for the model card.
     """
     from edgebert import __version__
 
     given = {name: limit for name, limit in gates.items() if limit is not None}
     done = judged(results, given)
-    lost = unmatched_devices(results, given)
+    lost = unmatched_devices(results, given) if not failures else ()
+    verdict = overall(done)
     return Report(
         schema_version=SCHEMA_VERSION,
         edgebert=__version__,
@@ -50,7 +59,7 @@ def assemble(
         task=task,
         results=done,
         gates=given,
-        verdict=overall(done),
+        verdict="unknown" if failures and verdict == "pass" else verdict,
         notes=(
             *notes,
             *(f"A gate names the device {device}, on which nothing was measured." for device in lost),
@@ -58,18 +67,20 @@ def assemble(
         lineage=tuple(lineage),
         best=best_of(done),
         created=created,
+        failures=tuple(failures),
+        about=about,
     )
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write `report.json`, `report.md` and `report.html`, each at once or not at all.
+    """Write `report.json`, `report.md`, `report.html` and the model card, each at once or not at all.
 
     Args:
         report: what to write.
         folder: made when it is not there; files of those names are replaced.
 
     Returns:
-        The three paths, in that order.
+        The paths, in that order; there is no model card of several runs, nor of a run without artifacts.
 
     Raises:
         UsageError: the folder cannot be written to.
@@ -84,12 +95,28 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         "report.md": render_markdown(report),
         "report.html": render_html(report),
     }
+    if not report.comparisons and report.lineage and (card := render_card(report)):
+        texts[CARD] = card
+    return _write_all({folder / name: text for name, text in texts.items()}, folder)
+
+
+def write_junit(report: Report, path: Path) -> Path:
+    """Write gates and comparisons as JUnit XML, at once or not at all.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    return _write_all({path: render_junit(report)}, path)[0]
+
+
+def _write_all(files: Mapping[Path, str], where: Path) -> list[Path]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return [_write(folder / name, text) for name, text in texts.items()]
+        for path in files:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        return [_write(path, text) for path, text in files.items()]
     except OSError as error:
         raise UsageError(
-            f"the report cannot be written to {folder}: {error.strerror or error}",
+            f"the report cannot be written to {where}: {error.strerror or error}",
             "give a folder that you may write to",
         ) from error
 

@@ -38,7 +38,8 @@ def test_predict_for_people_and_programs(tiny_artifact: Artifact) -> None:
 def test_check(tiny_artifact: Artifact, tmp_path: Path, records: list[dict[str, str]]) -> None:
     data = tmp_path / "test.csv"
     data.write_text("utterance,intent\n" + "".join(f'"{r["text"]}",{r["label"]}\n' for r in records), "utf-8")
-    common = (tiny_artifact.path, "--data", data, "--text", "utterance", "--label", "intent", "--launches", 1)
+    common = (tiny_artifact.path, "--data", data, "--text", "utterance", "--label", "intent", "--launches", 1,
+              "--repeats", 0)  # fmt: skip
     found = json.loads(edgebert("check", *common, "--samples", 70, "--json").stdout)
     assert found["metric"]["name"] == "accuracy" and found["latency_ms"]["n"] == 70 and found["engine_ms"]
     assert found["figures"]["ece"] >= 0

@@ -1,13 +1,10 @@
-"""Warm-up, drift and memory: the measuring that runs on devices."""
+"""Warm-up and memory: the measuring that runs on devices."""
 
 from __future__ import annotations
 
-import random
 import subprocess
 import sys
 import time
-
-import pytest
 
 from edgebert import measure
 
@@ -21,21 +18,6 @@ def test_warm_up_ends_by_time() -> None:
     start = time.monotonic()
     measure.warm_up(lambda number: time.sleep(0.001 * (number + 1)), window=4, seconds=0.3)
     assert time.monotonic() - start < 2.0
-
-
-def test_drift_is_seen_and_noise_is_not() -> None:
-    draw = random.Random(0)
-
-    def launch(slope: float) -> list[float]:
-        return [1.0 + slope * i / 200 + draw.gauss(0, 0.05) for i in range(200)]
-
-    assert not any(measure.drifted([launch(0.0) for _ in range(5)]) for _ in range(100))
-    assert all(measure.drifted([launch(0.15) for _ in range(5)]) for _ in range(100))
-
-
-@pytest.mark.parametrize(("samples", "expected"), [([], 0.0), ([1.0] * 3, 0.0), ([1.0] * 4 + [1.5] * 4, 0.5)])
-def test_drift(samples: list[float], expected: float) -> None:
-    assert measure.drift(samples) == pytest.approx(expected)
 
 
 def test_peak_rss_counts_what_was_held() -> None:

@@ -35,7 +35,7 @@ def write_recipe(folder: Path, exports: list[str]) -> Path:
         "student": {"layers": 1},
         "distill": {"epochs": 8},
         "export": exports,
-        "measure": {"launches": 2, "samples": 70},
+        "measure": {"launches": 2, "samples": 70, "repeats": 0},
         "gates": {"max_metric_drop": None},
     }
     path = folder / "small.yaml"

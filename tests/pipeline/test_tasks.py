@@ -52,7 +52,7 @@ def test_from_recipe_to_report(
         "task": task.name, "options": options, "teacher": teacher,
         "data": {name: {"path": f"{name}.jsonl", **extra} for name in ("train", "validation", "test")},
         "lengths": [16, 32], "student": {"layers": 1}, "distill": {"epochs": 1, "layerwise_epochs": 1},
-        "measure": {"launches": 1, "samples": 10}, "gates": {"max_metric_drop": None},
+        "measure": {"launches": 1, "samples": 10, "repeats": 0}, "gates": {"max_metric_drop": None},
     }  # fmt: skip
     (tmp_path / "recipe.yaml").write_text(json.dumps(recipe), "utf-8")
     report = edgebert.run(tmp_path / "recipe.yaml", out=tmp_path / "out")

@@ -39,13 +39,14 @@ RESULT = [
     "samples_ms",
     "valid",
 ]
-OPTIONAL = ["figures"]
+OPTIONAL = ["figures", "invalid", "attempts", "tokens", "over_time"]
 REPORT = ["schema_version", "edgebert", "recipe", "task", "results", "gates", "verdict", "notes", "lineage", "best"]
+OPTIONAL_OF_REPORT = ["comparisons", "failures", "about"]
 
 
 def test_field_names(report: Make) -> None:
     value = report().to_json()
-    assert sorted(value) == sorted(REPORT)
+    assert sorted(value) == sorted(REPORT + OPTIONAL_OF_REPORT)
     for result in value["results"]:
         assert sorted(result) == sorted(RESULT + OPTIONAL)
         assert sorted(result["metric"]) == ["high", "low", "name", "value"]
