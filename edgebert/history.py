@@ -72,7 +72,7 @@ def summary(watched: Readings) -> dict[str, Any]:
 def watts(reading: Mapping[str, Any]) -> float | None:
     """Mean power since the reading before, by the energy counter, else what the battery gives; None without either."""
     if reading.get("joules") is not None:
-        return round(float(reading["joules"]) / reading["seconds"], 3)
+        return round(float(reading["joules"]) / float(reading["seconds"]), 3)
     return None if reading.get("watts") is None else float(reading["watts"])
 
 

@@ -172,7 +172,8 @@ def _sustain(model: Model, records: list[Record], seconds: float, output: Output
     watch, end = Watch(), time.monotonic() + seconds
     window = max(1.0, seconds / WINDOWS)
     while time.monotonic() < end:
-        close, rounds = time.monotonic() + window, []
+        close = time.monotonic() + window
+        rounds: list[float] = []
         while not rounds or time.monotonic() < close:
             start = time.perf_counter_ns()
             for record in records:

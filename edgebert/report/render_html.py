@@ -10,7 +10,8 @@ from edgebert.comparison import MARGIN, RULED_OUT
 from edgebert.errors import require
 from edgebert.gate import GATES, Check, check, describe, shown
 from edgebert.report.model import Report, Result
-from edgebert.report.plots import Picture, pictures
+from edgebert.report.picture import Picture
+from edgebert.report.plots import pictures
 from edgebert.report.view import (
     NOTHING,
     Row,
