@@ -110,7 +110,7 @@ def characters(ranges: str) -> frozenset[str]:
 
 def lowered() -> dict[str, str]:
     """Capital to small letter of `CAPITALS`."""
-    found = {}
+    found: dict[str, str] = {}
     for line in CAPITALS.split("\n"):
         if line:
             first, last, away = (int(part, 16) for part in line.split())

@@ -256,9 +256,9 @@ def _packed(name: str, files: Mapping[str, Path], cache: Path, key: str = "") ->
         if key or not target.is_file():
             raw.seek(0)
             with (
-                tempfile.NamedTemporaryFile(dir=cache, delete=False) as handle,
-                gzip.GzipFile("", fileobj=handle, mode="wb", compresslevel=4, mtime=0) as packed,
+                tempfile.NamedTemporaryFile(dir=cache, delete=False) as whole,
+                gzip.GzipFile("", fileobj=whole, mode="wb", compresslevel=4, mtime=0) as packed,
             ):
                 shutil.copyfileobj(raw, packed, 1 << 20)
-            Path(handle.name).rename(target)
+            Path(whole.name).rename(target)
     return Layer(name, digest, target)

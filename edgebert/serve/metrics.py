@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -12,7 +14,7 @@ class Metrics:
 
     def __init__(self, artifact: str, artifact_id: str, engine: str, queue: int) -> None:
         self._registry = CollectorRegistry()
-        common = {"registry": self._registry, "namespace": "edgebert"}
+        common: Any = {"registry": self._registry, "namespace": "edgebert"}
         self.requests = Counter("requests", "Requests to /predict by HTTP status.", ["status"], **common)
         self.texts = Counter("texts", "Texts answered.", **common)
         self.request_seconds = Histogram(
