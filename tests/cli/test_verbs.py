@@ -47,6 +47,14 @@ def test_check(tiny_artifact: Artifact, tmp_path: Path, records: list[dict[str, 
     assert "accuracy" in shown and "cold start" in shown and "ece" in shown
 
 
+def test_bench_under_sustained_load(tiny_artifact: Artifact, tmp_path: Path) -> None:
+    shown = edgebert("bench", tiny_artifact.path, "--minutes", 0.06, "-o", tmp_path / "sustained").stdout
+    assert "ms at the start" in shown and "minutes" in shown
+    (row,) = json.loads((tmp_path / "sustained" / "report.json").read_text("utf-8"))["results"]
+    assert len(row["over_time"]) >= 2 and row["latency_ms"]["n"] > 100 and row["latency_ms"]["p90"] is None
+    assert "Latency over time" in (tmp_path / "sustained" / "report.html").read_text("utf-8")
+
+
 def test_bench(tiny_artifact: Artifact) -> None:
     common = ("bench", tiny_artifact.path, "--lengths", "16,32", "--launches", 1)
     rows = json.loads(edgebert(*common, "--threads", "1,2", "--json").stdout)

@@ -135,6 +135,19 @@ def test_a_report_with_all_of_it_survives_json(both: Report, failing: Report) ->
         assert Report.from_json(each.to_json()) == each
 
 
+@pytest.mark.parametrize(("fact", "words"), [("temperature_c", "Below: temperature"), ("mhz", "Below: frequency")])
+def test_latency_over_time_is_drawn(report: Make, fact: str, words: str) -> None:
+    made: Report = report()
+    course = tuple(
+        Moment(launch=i // 4, seconds=2.0 * i + 1, ms=0.4 + 0.01 * i, **{fact: 50.0 + i})  # type: ignore[arg-type]
+        for i in range(12)
+    )
+    timed = [replace(r, over_time=course if r.role == "artifact" else ()) for r in made.results]
+    page = render_html(replace(made, results=tuple(timed)))
+    assert "Latency over time" in page and words in page and "0.40 to 0.51 ms" in page
+    assert "Latency over time" not in render_html(made)
+
+
 def edgebert(*arguments: object) -> Any:
     return CliRunner().invoke(main, ["report", *map(str, arguments)])
 
