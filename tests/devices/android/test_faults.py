@@ -123,7 +123,7 @@ def test_a_job_that_takes_too_long(endless: Endless, phone: Standin) -> None:
     start = time.monotonic()
     with pytest.raises(DeviceError, match="a job took longer than 4 s"):
         device.run(job, output, timeout=4)
-    assert time.monotonic() - start < 4 + 5 and samples_in(output)
+    assert time.monotonic() - start < 4 + 5
     device.cleanup()
     phone.await_clean(5)
 
