@@ -9,7 +9,7 @@ OUT receives three folders of train.jsonl, validation.jsonl and test.jsonl:
 - `salience`, a number: sentences of scientific abstracts (Cachola et al. 2020, SciTLDR) and how much of the
   abstract's one-sentence summary each holds, the ROUGE score that the data set gives it.
 - `qnli`, pairs: a question and a sentence of its paragraph, and whether the sentence `answers` it (as Wang et al. 2018
-  made QNLI out of SQuAD; 8,000, 1,000 and 2,500 pairs); the other sentence is the one that shares the most words with
+  made QNLI out of SQuAD; 5,000, 1,000 and 2,000 pairs); the other sentence is the one that shares the most words with
   the question.
 """
 
@@ -41,9 +41,9 @@ def sentiment(data: Path) -> dict[str, Rows]:
 
 
 def salience(data: Path) -> dict[str, Rows]:
-    """Sentences of the data set's own splits: 8,000, 1,000 and 2,000 of them."""
+    """Sentences of the data set's own splits: 5,000, 1,000 and 2,000 of them."""
     found = {}
-    for name, split, count in (("train", "train", 8000), ("dev", "validation", 1000), ("test", "test", 2000)):
+    for name, split, count in (("train", "train", 5000), ("dev", "validation", 1000), ("test", "test", 2000)):
         rows: Rows = []
         for line in (data / "scitldr_a" / f"{name}.jsonl").read_text("utf-8").splitlines():
             paper = json.loads(line)
@@ -67,7 +67,7 @@ def qnli(data: Path) -> dict[str, Rows]:
         "validation": [row for row in rows if row["article"] in held],
         "test": test,
     }
-    kept, most = ("question", "sentence", "label"), {"train": 8000, "validation": 1000, "test": 2500}
+    kept, most = ("question", "sentence", "label"), {"train": 5000, "validation": 1000, "test": 2000}
     found = {}
     for name, part in splits.items():
         random.Random(5).shuffle(part)

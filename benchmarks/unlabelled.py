@@ -1,6 +1,9 @@
 """Texts without labels for benchmarks: sentences of SQuAD contexts, reviews and requests, of the shared data sets.
 
     python benchmarks/unlabelled.py ../shared/data build/unlabelled.jsonl --count 9000
+    python benchmarks/unlabelled.py ../shared/data build/questions.jsonl --questions
+
+With --questions: each question of SQuAD's training part with two other paragraphs of its article.
 
 The teacher answers them while a student is distilled, so that the student sees more than the few thousand texts of a
 small training set. Only training splits are read.
@@ -53,18 +56,37 @@ def collect(data: Path, count: int, seed: int = 4) -> list[str]:
     return found
 
 
+def questions(data: Path, seed: int = 4) -> list[dict[str, str]]:
+    """Each question with two paragraphs that it was not asked about, of the same article."""
+    draw = random.Random(seed)
+    found = []
+    for article in json.loads((data / "squad" / "dev-v1.1-train36.json").read_text("utf-8"))["data"]:
+        contexts = [paragraph["context"] for paragraph in article["paragraphs"]]
+        for place, paragraph in enumerate(article["paragraphs"]):
+            others = [number for number in range(len(contexts)) if number != place]
+            for item in paragraph["qas"]:
+                for other in draw.sample(others, min(2, len(others))):
+                    found.append({"question": item["question"], "context": contexts[other]})
+    draw.shuffle(found)
+    return found
+
+
 def main() -> None:
     """Write them as JSON lines."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="the folder of the shared data sets")
     parser.add_argument("output", type=Path)
     parser.add_argument("--count", type=int, default=9000)
+    parser.add_argument("--questions", action="store_true", help="questions and contexts instead of texts")
     arguments = parser.parse_args()
-    texts = collect(arguments.data, arguments.count)
+    if arguments.questions:
+        rows = questions(arguments.data)
+    else:
+        rows = [{"text": text} for text in collect(arguments.data, arguments.count)]
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps({"text": text}, ensure_ascii=False) for text in texts]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     arguments.output.write_text("\n".join(lines) + "\n", "utf-8")
-    print(f"{len(texts)} texts in {arguments.output}")
+    print(f"{len(rows)} rows in {arguments.output}")
 
 
 if __name__ == "__main__":
