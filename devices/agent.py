@@ -8,7 +8,7 @@ the child, removes the folder and goes.
 On stdout the child's lines pass untouched, for the child writes there itself; the agent's own begin with MARK.
 
 ============================================  ==================================================================
-`{"silence": 20, "cache": null}`              first line: seconds; the folder to work in, or null for the user's
+`{"silence": 30, "cache": null}`              first line: seconds; the folder to work in, or null for the user's
 `{"do": "ping"}`                              I am still here
 `{"do": "run", "argv", "env", "seconds"}`     start a child, which may take so many seconds
 ============================================  ==================================================================

@@ -29,7 +29,7 @@ from . import agent as there
 
 #: Seconds between two signs of life, and of silence after which the device gives the session up.
 HEARTBEAT = 5.0
-SILENCE = 20.0
+SILENCE = 30.0
 #: Seconds that the device may take to tell that it ended an overdue job.
 GRACE = 3.0
 #: Of every worker, wherever it runs.

@@ -110,20 +110,30 @@ def test_lines_arrive_as_they_are_written_and_time_is_limited(
     """A job without end: its samples are here while it runs, and stay when its time is over."""
     job = put_job(device, tiny_artifact, tmp_path, [{"text": "light"}], samples=1_000_000, golden=False)
     output = tmp_path / "output.jsonl"
-    seen: list[float] = []
+    over = threading.Event()
+    seen: list[bool] = []
 
     def watch() -> None:
-        while not (output.exists() and output.stat().st_size > 500):
+        while not over.is_set():
+            if output.exists() and b'"latency"' in output.read_bytes():
+                seen.append(True)
+                return
             time.sleep(0.02)
-        seen.append(time.monotonic())
 
-    threading.Thread(target=watch, daemon=True).start()
-    start = time.monotonic()
-    with pytest.raises(DeviceError, match="took longer than 4 s"):
-        device.run(job, output, timeout=4)
-    end = time.monotonic()
-    assert end - start < 4 + 5
-    assert seen and seen[0] < end
+    device.facts()  # what a device installs first takes its own time, not the job's
+    for seconds in (3, 12, 48):  # a busy machine may need more to come to the first samples
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        start = time.monotonic()
+        with pytest.raises(DeviceError, match=f"took longer than {seconds} s"):
+            device.run(job, output, timeout=seconds)
+        assert time.monotonic() - start < seconds + 5
+        over.set()
+        watcher.join()
+        over.clear()
+        if seen:
+            break
+    assert seen, "nothing arrived while the job ran"
     events = read_events(output)
     assert sum(len(event["ms"]) for event in events if event["event"] == "latency") >= 50
 

@@ -111,11 +111,10 @@ def test_a_line_that_is_cut(
     with monkeypatch.context() as patch:
         patch.setenv(CONFIG, str(config))
         patch.setattr(remote.Agent, "run_worker", cut)
-        start = time.monotonic()
         with pytest.raises(DeviceError, match="the line was cut") as caught:
             measure(tiny_artifact, records, tmp_path)
         assert "run the command again" in caught.value.hint
-        assert time.monotonic() - start < 30
+        assert proxy.cut_at is not None and time.monotonic() - proxy.cut_at < 5 + 5, "told at once, and tidied up here"
     sshd.await_clean(5)
 
     (file,) = tmp_path.rglob("*.jsonl")
@@ -182,6 +181,7 @@ def test_a_line_that_falls_silent(
         body = {"artifact": device.put(tiny_artifact.path, "a"), "records": device.put(data, "r"), "lengths": []}
         job.write_text(json.dumps(body | {"samples": 1_000_000, "golden": False}))
         path = device.put(job, "j")
+        device.facts()  # what a device installs first takes its own time, not the job's
         when_measuring(output, proxy.frozen.set)
         start = time.monotonic()
         with pytest.raises(DeviceError, match=r"took longer than 8 s|the line was cut"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 
 
 class Proxy:
@@ -16,6 +17,7 @@ class Proxy:
         self.port = int(self._server.getsockname()[1])
         self.received = 0
         self.frozen = threading.Event()
+        self.cut_at: float | None = None
         self._limit: int | None = None
         self._sockets: list[socket.socket] = []
         self._lock = threading.Lock()
@@ -52,6 +54,7 @@ class Proxy:
                         self.received += len(data)
                 target.sendall(data)
                 if back and self.received == self._limit:
+                    self.cut_at = time.monotonic()
                     self._limit = None  # the next connection is a new line
                     break
         self._cut()
