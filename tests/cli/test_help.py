@@ -24,7 +24,7 @@ def test_help_has_an_example_that_parses(verb: str) -> None:
     example = re.search(r"Example:\n\s+edgebert (\S+)(.*)", shown.output)
     assert example and example[1] == verb
     known = {option for parameter in main.commands[verb].params for option in parameter.opts}
-    for option in re.findall(r"(?<=\s)--?[a-z]+", example[2]):
+    for option in re.findall(r"(?<=\s)--?[a-z]+(?:-[a-z]+)*", example[2]):
         assert option in known, f"the example of {verb} uses {option}"
 
 
