@@ -21,12 +21,13 @@ from .adb import Line
 LAUNCHER = """
 folder=$1 seconds=$2; shift 2
 cd "$folder" && export TMPDIR="$folder" || exit 125
-gone() { kill -9 -$job -$watch; cd /; rm -rf "$folder"; exit 129; }
+gone() { kill -9 -$job -$watch 2>/dev/null; cd /; rm -rf "$folder"; exit 129; }
 setsid "$@" </dev/null 2>&1 & job=$!
 setsid sh -c 'sleep "$1" && kill -9 -"$2" && : > late' sh "$seconds" $job & watch=$!
 trap gone HUP INT TERM
 echo $job > pid
 wait $job; status=$?
+trap '' HUP INT TERM
 kill -9 -$watch 2>/dev/null
 rm -f pid
 [ -e late ] && rm -f late && echo "edgebert-late"
@@ -73,11 +74,12 @@ class AndroidShell:
             raise self._line.broken(done.returncode, done.stdout.decode("utf-8", "replace"))
         if "edgebert-late" in said:
             raise too_slow(self.name, timeout)
-        if status.strip() != "0":
+        status = (status.split() or ["?"])[0]  # a shell may still have something to say
+        if status != "0":
             tail = " | ".join(said.strip().splitlines()[-3:]) or "it said nothing"
             program = command[0].rpartition("/")[2]
             raise DeviceError(
-                f"{self.name}: {program} failed with code {status.strip()}: {tail}",
+                f"{self.name}: {program} failed with code {status}: {tail}",
                 "is it built for this phone (adb shell uname -m), and linked so that it runs there?",
             )
         return said

@@ -31,7 +31,7 @@ def copied(
     """An artifact to spoil, in a format whose loader says that it was reached."""
     artifact = exported("bert", request.param)
 
-    def loader(*_: object) -> None:
+    def loader(*_: object, **__: object) -> None:
         raise LoaderReachedError
 
     target = registry.BUILT_IN["runtimes"][artifact.manifest.format]

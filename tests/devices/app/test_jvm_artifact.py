@@ -115,7 +115,7 @@ def rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     body = json.loads(path.read_text("utf-8"))
     del body["checksum"]
     change(body)
-    path.write_text(json.dumps(body | {"checksum": artifacts._checksum(body)}, ensure_ascii=False), "utf-8")
+    path.write_text(artifacts._text(body | {"checksum": artifacts._checksum(body)}), "utf-8")
 
 
 def test_a_wrong_manifest_is_refused_in_words(jvm: Jvm, copy: Path) -> None:

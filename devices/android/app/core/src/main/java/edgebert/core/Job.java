@@ -45,6 +45,6 @@ public record Job(
     private static boolean asksNothing(Object value) {
         String written = String.valueOf(value);
         return value == null || Boolean.FALSE.equals(value) || written.isEmpty() || written.equals("[]")
-            || written.equals("0");
+            || written.equals("0") || written.equals("0.0");
     }
 }
