@@ -23,7 +23,7 @@ folder=$1 seconds=$2; shift 2
 cd "$folder" && export TMPDIR="$folder" || exit 125
 gone() { kill -9 -$job -$watch 2>/dev/null; cd /; rm -rf "$folder"; exit 129; }
 setsid "$@" </dev/null 2>&1 & job=$!
-setsid sh -c 'sleep "$1" && kill -9 -"$2" && : > late' sh "$seconds" $job & watch=$!
+setsid sh -c 'sleep "$1" && : > late && kill -9 -"$2"' sh "$seconds" $job & watch=$!
 trap gone HUP INT TERM
 echo $job > pid
 wait $job; status=$?
