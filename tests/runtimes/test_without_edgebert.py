@@ -92,7 +92,7 @@ def test_a_program_answers_as_python_does(
     ask(built, single, TEXTS)
     ask(built, exported("bert", name, TASKS["pair"]), PAIRS)
     # With a temperature, and a threshold that some of the texts do not reach.
-    scores = sorted(answer.score for answer in Model.load(single.path).predict(TEXTS))
+    scores = sorted(answer.score for answer in Model.load(single.path).predict(list(TEXTS)))
     settings = dict(single.manifest.task_settings) | {
         "temperature": 1.7, "threshold": round(scores[2] * 0.9, 3), "out_of_scope": "something else",
     }  # fmt: skip
