@@ -124,7 +124,7 @@ def test_same_recipe_same_student_and_a_finished_run_does_nothing(tmp_path: Path
     _, told = process.communicate(timeout=300)
     assert all(f"{stage}: kept" in told for stage in ("teacher", "student", "export onnx-int8", "measure local"))
     changed = {p.name for p, time in before.items() if p.stat().st_mtime_ns != time}
-    assert changed <= {"lock", "calibration.jsonl", "report.json", "report.md", "report.html"}
+    assert changed <= {"lock", "report.json", "report.md", "report.html", "report.card.md"}
 
 
 def test_a_second_run_on_the_same_folder_stops(tmp_path: Path) -> None:
