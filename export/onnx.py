@@ -19,7 +19,7 @@ from edgebert.protocols import ExportedModel, ExportJob, TensorSpec
 from edgebert.tasks import Task
 
 from . import onnx_precisions
-from .source import Source, load_source, output_specs
+from .source import Source, converted, load_source, output_specs
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -46,7 +46,7 @@ class OnnxExporter:
         task = tasks.get(job.task, job.settings)
         source = load_source(job.model, task)
         path = job.out / FILE
-        names = _convert(source, job, task, path)
+        names = converted(job, FILE, lambda path: _convert(source, job, task, path))
         made = onnx_precisions.lower(path, job, task, names)
         _save(_clean(_load(path)), path)
         return ExportedModel(
@@ -55,6 +55,7 @@ class OnnxExporter:
             outputs=output_specs(source, task, -1),
             precision=made.parts,
             calibration=made.calibration,
+            groups=made.groups,
         )
 
 
