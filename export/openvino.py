@@ -23,9 +23,13 @@ from edgebert.protocols import ExportedModel, ExportJob, TensorSpec
 from edgebert.tasks import Task
 
 from . import calibration
+from .groups import group_of, groups_of
 from .source import Source, load_source, output_specs
 
 FILE, WEIGHTS = "openvino_model.xml", "openvino_model.bin"
+
+#: Nodes that compute nothing.
+_IDLE = ("Constant", "Parameter", "Result")
 
 #: Texts (or texts joined to fit) that activations are calibrated on at each sequence length.
 TEXTS_PER_LENGTH = 48
@@ -50,6 +54,9 @@ class OpenvinoExporter:
         model, names = _convert(source, job, task)
         parts: dict[str, str] = {"all": "float32"}
         calibrated: dict[str, Any] = {}
+        groups: tuple[str, ...] = ()
+        if job.precision.startswith("int8"):
+            groups = groups_of(_weighted(model, task))
         if job.precision == "int8":
             model, calibrated = _quantize(model, names, job, task)
             parts = {
@@ -59,7 +66,7 @@ class OpenvinoExporter:
                 "classifier": "float32",
             }
         elif job.precision == "int8-weights":
-            model = _compress(model)
+            model = _compress(model, _of_groups(model, job.float_groups))
             parts = {"matmul": "int8 weights per channel, float32 arithmetic", "embeddings": "int8 per channel"}
         elif job.precision == "fp16":
             parts = {"all": "float16 weights, float32 arithmetic"}
@@ -74,6 +81,7 @@ class OpenvinoExporter:
             precision=parts,
             calibration=calibrated,
             settings={"INFERENCE_PRECISION_HINT": "f32"},
+            groups=groups,
         )
 
 
@@ -108,12 +116,13 @@ def _quantize(model: Any, names: Sequence[str], job: ExportJob, task: Task) -> t
     nncf.set_log_level(logging.ERROR)
     encoded = calibration.calibration_encoded(job)
     data = calibration.batches(encoded, names, job.lengths, TEXTS_PER_LENGTH)
+    floats = sorted({*_float_products(model, task), *_of_groups(model, job.float_groups)})
     quantized = nncf.quantize(
         model,
         nncf.Dataset(data),
         model_type=nncf.ModelType.TRANSFORMER,
         subset_size=len(data),
-        ignored_scope=nncf.IgnoredScope(names=_float_products(model, task)),
+        ignored_scope=nncf.IgnoredScope(names=floats),
         advanced_parameters=AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE),
     )
     how = {
@@ -126,11 +135,31 @@ def _quantize(model: Any, names: Sequence[str], job: ExportJob, task: Task) -> t
     return quantized, how
 
 
-def _compress(model: Any) -> Any:
-    """The graph with INT8 weights that are made float as they are used."""
+def _compress(model: Any, floats: Sequence[str]) -> Any:
+    """The graph with INT8 weights that are made float as they are used, those of some operations excepted."""
     nncf = require("nncf", "host")
     nncf.set_log_level(logging.ERROR)
-    return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)
+    ignored = nncf.IgnoredScope(names=list(floats)) if floats else None
+    return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM, ignored_scope=ignored)
+
+
+def _weighted(model: Any, task: Task) -> list[str]:
+    """The names of the operations that hold the weights, the classifier excepted."""
+    floats = set(_float_products(model, task))
+    kinds = ("MatMul", "Convolution", "Gather")
+    found = [op for op in model.get_ordered_ops() if op.get_type_name() in kinds and any(map(_is_table, op.inputs()))]
+    return [name for op in found if (name := op.get_friendly_name()) not in floats]
+
+
+def _is_table(port: Any) -> bool:
+    """Whether an input is a float weight of two axes or more (not an axis, an index or a shape)."""
+    return _is_constant(port) and port.get_element_type().is_real() and len(port.get_partial_shape()) > 1
+
+
+def _of_groups(model: Any, groups: Sequence[str]) -> list[str]:
+    """The names of all operations of some operator groups: what NNCF might give a quantizer, additions included."""
+    names = [op.get_friendly_name() for op in model.get_ordered_ops() if op.get_type_name() not in _IDLE]
+    return [name for name in names if name.startswith("__module") and group_of(name) in groups]
 
 
 def _float_products(model: Any, task: Task) -> list[str]:

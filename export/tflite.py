@@ -19,7 +19,8 @@ from edgebert.errors import ExportError, require
 from edgebert.protocols import ExportedModel, ExportJob, TensorSpec
 from edgebert.tasks import Task
 
-from .source import Source, load_source, output_specs
+from .groups import group_of, groups_of
+from .source import Source, converted, load_source, output_specs
 
 FILE = "model.tflite"
 
@@ -49,10 +50,11 @@ class TfliteExporter:
         task = tasks.get(job.task, job.settings)
         source = load_source(job.model, task)
         path = job.out / FILE
-        names = _convert(source, job, task, path)
+        names = converted(job, FILE, lambda path: _convert(source, job, task, path))
         parts: dict[str, str] = {"all": "float32"}
+        groups: tuple[str, ...] = ()
         if job.precision != "fp32":
-            _quantize(path, job.precision, task)
+            groups = _quantize(path, job, task)
             parts = _PARTS[job.precision]
         path.write_bytes(_compact(path.read_bytes()))
         return ExportedModel(
@@ -62,6 +64,7 @@ class TfliteExporter:
             lengths=job.lengths,
             batch=1,
             precision=parts,
+            groups=groups,
         )
 
 
@@ -96,15 +99,19 @@ def _convert(source: Source, job: ExportJob, task: Task, path: Path) -> tuple[st
     return names
 
 
-def _quantize(path: Path, precision: str, task: Task) -> None:
-    """Quantize the file in place, the classifier excepted."""
+def _quantize(path: Path, job: ExportJob, task: Task) -> tuple[str, ...]:
+    """Quantize the file in place, the classifier and the job's float groups excepted; returns all INT8 groups."""
     require("ai_edge_quantizer", "host")
     from ai_edge_quantizer import qtyping, quantizer
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
 
+    precision = job.precision
     granularity = qtyping.QuantGranularity
     matrices = granularity.TENSORWISE if precision == "int8-legacy" else granularity.CHANNELWISE
-    heads = _heads(path.read_bytes()) if task.has_head else []
+    content = path.read_bytes()
+    heads = _heads(content) if task.has_head else []
+    weighted = [name for name in _weighted(content) if name not in heads]
+    floats = [name for name in weighted if group_of(name) in job.float_groups]
     work = quantizer.Quantizer(str(path))
     for name in WEIGHTED:
         operation = qtyping.TFLOperationName(name)
@@ -120,11 +127,27 @@ def _quantize(path: Path, precision: str, task: Task) -> None:
             work.add_weight_only_config(".*", operation, 8, granularity=per)
         else:
             work.add_dynamic_config(".*", operation, 8, granularity=per)
-    for name in heads:
-        work.update_quantization_recipe(
-            re.escape(name), qtyping.TFLOperationName.FULLY_CONNECTED, algorithm_key=AlgorithmName.NO_QUANTIZE
-        )
+    for name in dict.fromkeys((*heads, *floats)):
+        for kind in WEIGHTED:
+            # A scope is the names of an operation's outputs, each followed by a semicolon.
+            work.update_quantization_recipe(
+                f"^{re.escape(name)};$", qtyping.TFLOperationName(kind), algorithm_key=AlgorithmName.NO_QUANTIZE
+            )
     work.quantize().export_model(str(path), overwrite=True)
+    return groups_of(weighted) if precision.startswith("int8") else ()
+
+
+def _weighted(content: bytes) -> list[str]:
+    """The names of the tensors that operations with weights make, of all signatures."""
+    schema = _schema()
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    kinds = [getattr(schema.BuiltinOperator, name) for name in WEIGHTED]
+    return [
+        graph.tensors[op.outputs[0]].name.decode()
+        for graph in model.subgraphs
+        for op in graph.operators
+        if model.operatorCodes[op.opcodeIndex].builtinCode in kinds
+    ]
 
 
 def _heads(content: bytes) -> list[str]:

@@ -21,7 +21,7 @@ from edgebert.model import Model
 from edgebert.tasks import Encoded
 from edgebert.teacher import Teacher
 
-NAMES = ("onnx-int8", "onnx-int8-static")
+NAMES = ("onnx-int8", "onnx-int8-static", "openvino-int8", "tflite-int8")
 GROUPS = ["embeddings", *(f"layers.{n}.{half}" for n in (0, 1) for half in ("attention", "ffn")), "pooler"]
 EXACT = 1e-4
 
