@@ -25,15 +25,18 @@ NAMES = ("onnx-int8", "onnx-int8-static", "openvino-int8", "tflite-int8")
 GROUPS = ["embeddings", *(f"layers.{n}.{half}" for n in (0, 1) for half in ("attention", "ffn")), "pooler"]
 EXACT = 1e-4
 
+#: Channels ten times larger than the others, times a hundred.
+OUTLIER = 1000
+
 Hostile = Callable[..., Path]
 Run = Callable[..., Artifact]
 
 
 @pytest.fixture(scope="module")
 def hostile(make_teacher: Callable[..., Teacher]) -> Hostile:
-    """`hostile([(1, "ffn")])`: the same function, with every eighth channel x 100 before that product of a layer.
+    """`hostile([(1, "ffn")])`: the same function, with every eighth channel x 1000 before that product of a layer.
 
-    The weights that read them are / 100: ReLU and the values of the attention let such a factor through. The mask is
+    The weights that read them are / 1000: ReLU and the values of the attention let such a factor through. The mask is
     transformers' own, the least number that there is.
     """
 
@@ -50,9 +53,9 @@ def hostile(make_teacher: Callable[..., Teacher]) -> Hostile:
                 "ffn": ("intermediate.dense", "output.dense"),
                 "attention": ("attention.self.value", "attention.output.dense"),
             }[half]
-            weights[f"{prefix}{writes}.weight"][::8] *= 100
-            weights[f"{prefix}{writes}.bias"][::8] *= 100
-            weights[f"{prefix}{reads}.weight"][:, ::8] /= 100
+            weights[f"{prefix}{writes}.weight"][::8] *= OUTLIER
+            weights[f"{prefix}{writes}.bias"][::8] *= OUTLIER
+            weights[f"{prefix}{reads}.weight"][:, ::8] /= OUTLIER
         safetensors.torch.save_file(weights, folder / "model.safetensors", {"format": "pt"})
         assert np.abs(answers(folder) - answers(plain)).max() < EXACT * answers(plain).std()
         return folder
