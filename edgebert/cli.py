@@ -123,9 +123,9 @@ def export(
 @main.command(cls=Verb, example='edgebert predict build/intents/artifacts/onnx-int8 "wake me at seven"')
 @click.argument("artifact", type=FOLDER)
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the engine.")
+@click.option("--threads", default="1", show_default=True, help="Of the engine; auto: as many as are best here.")
 @as_json
-def predict(artifact: Path, texts: tuple[str, ...], threads: int, as_json: bool) -> None:
+def predict(artifact: Path, texts: tuple[str, ...], threads: str, as_json: bool) -> None:
     """Answer texts, given as arguments or one a line on stdin.
 
     A task that reads two texts (pairs, question and context) takes them divided by a tab, or as a JSON object.
@@ -133,7 +133,7 @@ def predict(artifact: Path, texts: tuple[str, ...], threads: int, as_json: bool)
     """
     from edgebert import load
 
-    with load(artifact, threads=threads) as model:
+    with load(artifact, threads=cli_output.threads(threads)) as model:
         for text in texts or cli_output.lines_of_stdin():
             given = cli_answers.question(text, model.task.roles)
             answer = model.predict(given)

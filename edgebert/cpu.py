@@ -51,16 +51,9 @@ def big(cores: list[int], root: Path = ROOT) -> list[int]:
 
 
 def quota(root: Path = ROOT) -> float | None:
-    """The share of time that the control groups (version 2) allow, in cores: 1.5; None without a limit."""
-    limits = []
-    group = _group(root)
-    while True:
-        limit = _cpu_max(root / "sys/fs/cgroup" / group)
-        if limit is not None:
-            limits.append(limit)
-        if not group:
-            return min(limits, default=None)
-        group = group.rpartition("/")[0]  # every group above limits too
+    """The share of time that the control groups (version 2 or 1) allow, in cores: 1.5; None without a limit."""
+    limits = [_cpu_max(folder) or _cfs_quota(folder) for folder in _groups(root)]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def most_threads(root: Path = ROOT) -> int:
@@ -95,18 +88,43 @@ def _strength(core: int, root: Path) -> int:
     return 0
 
 
-def _group(root: Path) -> str:
-    """This process's control group, without the leading slash; a container sees its own as the topmost."""
+def _groups(root: Path) -> Iterator[Path]:
+    """The folders of this process's control groups that may limit its time, and of every group above them.
+
+    A container sees its own group as the topmost; with version 1 it may be told a path that is its host's and is not
+    there, so that only the topmost one counts.
+    """
+    mounted = root / "sys/fs/cgroup"
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
-        return ""
-    return next((line[3:].strip("/") for line in lines if line.startswith("0::")), "")
+        lines = ["0::/"]
+    for line in lines:
+        _, controllers, group = [*line.split(":", 2), "", ""][:3]
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        # Version 1 is mounted under all the names of its controllers, and linked to under each.
+        top = mounted / "cpu" if controllers else mounted
+        inner = top / group.strip("/")
+        yield inner
+        while inner != top:
+            inner = inner.parent
+            yield inner
 
 
 def _cpu_max(folder: Path) -> float | None:
+    """Of version 2: allowed and period in one file, "max" without a limit."""
     try:
         allowed, period = (folder / "cpu.max").read_text().split()
         return None if allowed == "max" else int(allowed) / int(period)
+    except (OSError, ValueError):
+        return None
+
+
+def _cfs_quota(folder: Path) -> float | None:
+    """Of version 1: a file each, -1 without a limit."""
+    try:
+        allowed, period = (int((folder / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
+        return None if allowed <= 0 else allowed / period
     except (OSError, ValueError):
         return None
