@@ -23,17 +23,16 @@ from pathlib import Path
 from typing import Any
 
 from edgebert.artifact import MANIFEST, sha256
-from edgebert.errors import DeviceError, UsageError
+from edgebert.errors import DeviceError
 
 from . import agent as there
+from .limits import timeout_factor
 
 #: Seconds between two signs of life, and of silence after which the device gives the session up.
 HEARTBEAT = 5.0
 SILENCE = 30.0
 #: Seconds that the device may take to tell that it ended an overdue job.
 GRACE = 3.0
-#: A factor on every time limit, for devices that are emulated or overloaded.
-PATIENCE = "EDGEBERT_PATIENCE"
 #: Of every worker, wherever it runs.
 WORKER_ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
@@ -47,19 +46,6 @@ FULL = re.compile(r"No space left|Wrote only \d+ of|[Qq]uota exceeded")
 _SOURCE = Path(there.__file__).read_bytes()
 #: Program text for `python -c`: reads the agent from stdin, which then goes on as its line of orders.
 BOOTSTRAP = f"import sys; exec(compile(sys.stdin.buffer.read({len(_SOURCE)}), 'edgebert-agent', 'exec'))"
-
-
-def patience() -> float:
-    """How many times longer than usual a device may take for anything, from EDGEBERT_PATIENCE; 1 where it is not set.
-
-    Raises:
-        UsageError: it is no number from 1 to 1000.
-    """
-    told = os.environ.get(PATIENCE) or "1"
-    with contextlib.suppress(ValueError):
-        if 1 <= (factor := float(told)) <= 1000:
-            return factor
-    raise UsageError(f"{PATIENCE}={told} is no number from 1 to 1000", f"unset {PATIENCE}, or set it to 10")
 
 
 def quoted(command: Sequence[str]) -> str:
@@ -77,11 +63,11 @@ class Agent:
         cache: the folder there to work in; None for `edgebert` in the user's cache folder.
         timeout: seconds until it must have answered.
 
-    Every time limit, this one and those of commands, is multiplied by `patience()`.
+    Every time limit, this one and those of commands, is multiplied by `timeout_factor()`.
 
     Raises:
         DeviceError: it does not answer.
-        UsageError: EDGEBERT_PATIENCE is no such number.
+        UsageError: EDGEBERT_TIMEOUT_FACTOR is no such number.
     """
 
     def __init__(
@@ -96,7 +82,7 @@ class Agent:
     ) -> None:
         self.name = name
         self._explain = explain
-        self._patience = patience()
+        self._factor = timeout_factor()
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._stderr = b""
         self._lock = threading.Lock()
@@ -116,8 +102,8 @@ class Agent:
         for thread in self._threads:
             thread.start()
         try:
-            self._write(_SOURCE + json.dumps({"silence": SILENCE * self._patience, "cache": cache}).encode() + b"\n")
-            self.hello = self._await("hello", time.monotonic() + timeout * self._patience)
+            self._write(_SOURCE + json.dumps({"silence": SILENCE * self._factor, "cache": cache}).encode() + b"\n")
+            self.hello = self._await("hello", time.monotonic() + timeout * self._factor)
         except BaseException:
             self.close()
             raise
@@ -146,7 +132,7 @@ class Agent:
         Raises:
             DeviceError: the time is over, or the line broke.
         """
-        timeout *= self._patience
+        timeout *= self._factor
         order = {"do": "run", "argv": list(command), "env": dict(environment or {}), "seconds": timeout}
         self._write(json.dumps(order).encode() + b"\n")
         ended = self._await("exit", time.monotonic() + timeout + GRACE, sink, limit=timeout)

@@ -25,7 +25,8 @@ from edgebert.doctor import Finding
 from edgebert.errors import DeviceError, UsageError
 
 from .environments import Environments, examine
-from .remote import BOOTSTRAP, Agent, Engines, digest, failed, patience, quoted, too_slow
+from .limits import timeout_factor
+from .remote import BOOTSTRAP, Agent, Engines, digest, failed, quoted, too_slow
 
 #: A config file to use instead of the user's.
 CONFIG = "EDGEBERT_SSH_CONFIG"
@@ -175,9 +176,9 @@ class Ssh:
             "ControlMaster": "yes" if master else "no",
             "ControlPath": socket,
             "ControlPersist": "no",
-            "ConnectTimeout": f"{10 * patience():.0f}",
+            "ConnectTimeout": f"{10 * timeout_factor():.0f}",
             "ServerAliveInterval": "5",
-            "ServerAliveCountMax": f"{3 * patience():.0f}",
+            "ServerAliveCountMax": f"{3 * timeout_factor():.0f}",
             "ClearAllForwardings": "yes",
             "ForwardX11": "no",
             "RemoteCommand": "none",
@@ -194,7 +195,7 @@ class Ssh:
 
     def _copy(self, command: list[str], what: str, *, feed: Any = None, stdout: IO[bytes] | None = None) -> None:
         """Run a copying command beside the agent."""
-        remote, limit = quoted(["env", "LC_ALL=C", *command]), COPY_TIMEOUT * patience()
+        remote, limit = quoted(["env", "LC_ALL=C", *command]), COPY_TIMEOUT * timeout_factor()
         with tempfile.TemporaryFile(dir=self._folder) as errors:
             process = subprocess.Popen(
                 [*self._ssh(master=False), remote], stderr=errors, stdout=stdout or subprocess.DEVNULL,

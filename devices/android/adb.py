@@ -15,7 +15,8 @@ from pathlib import Path
 from edgebert.errors import DeviceError, UsageError
 
 from ..agent import die_with_parent
-from ..remote import patience, quoted, refused
+from ..limits import timeout_factor
+from ..remote import quoted, refused
 
 #: Serial numbers, HOST:PORT, and the service names of wireless debugging.
 _SERIAL = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9._:%\[\] ()-]*")
@@ -53,9 +54,9 @@ def call(arguments: Sequence[str], *, timeout: float = 30.0) -> subprocess.Compl
     """Run the client; whatever it returned.
 
     Raises:
-        DeviceError: it is not installed, or takes longer than `timeout` seconds, times `patience()`.
+        DeviceError: it is not installed, or takes longer than `timeout` seconds, times `timeout_factor()`.
     """
-    command, timeout = [client(), *arguments], timeout * patience()
+    command, timeout = [client(), *arguments], timeout * timeout_factor()
     try:
         return subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, preexec_fn=die_with_parent

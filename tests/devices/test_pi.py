@@ -12,7 +12,7 @@ from same_answers import assert_proven, assert_same, measure
 
 from edgebert.artifact import Artifact
 from edgebert.cli import main
-from edgebert.devices.remote import PATIENCE
+from edgebert.devices.limits import FACTOR
 from edgebert.devices.ssh import CONFIG
 
 pytestmark = pytest.mark.emulated
@@ -34,7 +34,7 @@ def core(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp(request.param)
     with standin.running(standin.image(), request.param, folder) as config, pytest.MonkeyPatch.context() as patch:
         patch.setenv(CONFIG, str(config))
-        patch.setenv(PATIENCE, "20")
+        patch.setenv(FACTOR, "20")
         yield request.param
 
 

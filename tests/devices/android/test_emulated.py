@@ -10,7 +10,7 @@ from android_standin import Standin
 from same_answers import assert_proven, assert_same, measure
 
 from edgebert.artifact import Artifact
-from edgebert.devices.remote import PATIENCE
+from edgebert.devices.limits import FACTOR
 
 pytestmark = pytest.mark.emulated
 
@@ -25,7 +25,7 @@ def emulated() -> Iterator[Standin]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("ADB_SERVER_SOCKET", standin.environment["ADB_SERVER_SOCKET"])
             patch.setenv("EDGEBERT_CACHE", str(android_standin.CACHE))
-            patch.setenv(PATIENCE, "20")
+            patch.setenv(FACTOR, "20")
             standin.start()
             yield standin
     finally:

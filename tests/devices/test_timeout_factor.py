@@ -1,4 +1,4 @@
-"""EDGEBERT_PATIENCE: every limit of a slow device that many times longer."""
+"""EDGEBERT_TIMEOUT_FACTOR: every limit of a slow device that many times longer."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from edgebert.devices.remote import BOOTSTRAP, PATIENCE, Agent, patience
+from edgebert.devices.limits import FACTOR, timeout_factor
+from edgebert.devices.remote import BOOTSTRAP, Agent
 from edgebert.errors import DeviceError, UsageError
 
 
 def test_it_is_a_factor(monkeypatch: pytest.MonkeyPatch) -> None:
     for told, factor in (("", 1.0), ("1", 1.0), ("2.5", 2.5), ("1000", 1000.0)):
-        monkeypatch.setenv(PATIENCE, told)
-        assert patience() == factor
-    monkeypatch.delenv(PATIENCE)
-    assert patience() == 1.0
+        monkeypatch.setenv(FACTOR, told)
+        assert timeout_factor() == factor
+    monkeypatch.delenv(FACTOR)
+    assert timeout_factor() == 1.0
 
 
 @pytest.mark.parametrize("told", ["0.5", "-3", "nan", "inf", "1001", "long"])
 def test_what_is_none_is_refused(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(PATIENCE, told)
-    with pytest.raises(UsageError, match=f"EDGEBERT_PATIENCE={told} is no number from 1 to 1000"):
-        patience()
+    monkeypatch.setenv(FACTOR, told)
+    with pytest.raises(UsageError, match=f"EDGEBERT_TIMEOUT_FACTOR={told} is no number from 1 to 1000"):
+        timeout_factor()
 
 
 def slow_agent(cache: Path) -> Agent:
@@ -35,7 +36,7 @@ def slow_agent(cache: Path) -> Agent:
 def test_a_device_that_starts_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DeviceError, match="slow does not answer"):
         slow_agent(tmp_path)
-    monkeypatch.setenv(PATIENCE, "500")
+    monkeypatch.setenv(FACTOR, "500")
     agent = slow_agent(tmp_path)
     try:
         assert agent.execute(["true"], timeout=1) == (0, "")
@@ -44,7 +45,7 @@ def test_a_device_that_starts_late(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_command_that_takes_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(PATIENCE, "500")
+    monkeypatch.setenv(FACTOR, "500")
     agent = slow_agent(tmp_path)
     try:
         assert agent.execute(["sleep", "0.5"], timeout=0.1) == (0, "")
