@@ -43,6 +43,8 @@ def test_answers_are_those_of_x86(
     name: str, core: str, students: dict[str, Artifact], sentences: list[dict[str, str]]
 ) -> None:
     """The environment of tflite-runtime is not on the disk: it comes over the line, as at a first contact."""
+    if name not in students:
+        pytest.skip(f"EDGEBERT_STUDENTS has no {name}")
     one = {name: students[name]}
     there, here = measure("ssh:pi", one, sentences)[name], measure("local", one, sentences)[name]
     assert_same(students[name], here, there, sentences)
