@@ -22,8 +22,8 @@ from . import native
 from .facts import linux_facts
 from .remote import WORKER_ENVIRONMENT, check_exit, too_slow
 
-#: What another interpreter is asked: why it counts as emulated, or null.
-_ASK = "from edgebert.devices.facts import linux_facts; print(linux_facts().get('emulated_because') or '')"
+#: What another interpreter is asked: why it counts as emulated.
+_ASK = "from edgebert.devices.facts import linux_facts; print('emulated:', linux_facts().get('emulated_because', ''))"
 
 
 class Local:
@@ -107,7 +107,7 @@ class Local:
                 )  # fmt: skip
             except OSError:  # `run` will say so
                 return {}
-            told = done.stdout.strip() if done.returncode == 0 else ""
+            told = done.stdout.strip().removeprefix("emulated:").strip() if done.stdout.startswith("emulated:") else ""
             self._emulated = {"emulated": True, "emulated_because": told, "features": []} if told else {}
         return self._emulated
 

@@ -9,6 +9,7 @@ and its negative ones to -128 at least. With one more bit less, `int8` in OpenVI
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,5 +65,5 @@ def unsafe_pairs(weights: NDArray[np.int8]) -> NDArray[np.bool_]:
     return (high > np.iinfo(np.int16).max) | (low < np.iinfo(np.int16).min)
 
 
-def _dequantized(makers: dict[str, object], name: str) -> bool:
+def _dequantized(makers: Mapping[str, object], name: str) -> bool:
     return getattr(makers.get(name), "op_type", "") == "DequantizeLinear"

@@ -14,7 +14,6 @@ from typing import Any
 import haswell
 import numpy as np
 import pytest
-from tiny_tasks import SINGLE
 
 from edgebert import artifact as artifacts
 from edgebert import cpu
@@ -80,9 +79,9 @@ def hostile(make_teacher: Callable[..., Teacher]) -> Path:
     weights = load_file(folder / "model.safetensors")
     for name, array in weights.items():
         if "LayerNorm" in name:
-            array[:] = 1.0 if name.endswith("bias") else 0.25
+            weights[name] = np.full_like(array, 1.0 if name.endswith("bias") else 0.25)
         elif ".encoder." in name and name.endswith(".weight"):
-            array[:] = np.sign(array) * np.abs(array).mean() / 2
+            weights[name] = np.sign(array) * np.abs(array).mean() / 2
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     return folder
 
@@ -120,7 +119,8 @@ def test_the_defaults_answer_there_as_here(
     with Model.load(artifact.path) as model:
         here = np.array([model.run(model.encode({"text": text})[0])["logits"] for text in asked])
     assert found.shape == here.shape and np.abs(found - here).max() <= artifact.golden()["tolerance"]
-    clear = SINGLE.decide({"logits": here}).margins.ravel() > artifact.golden()["tolerance"]
+    second, best = np.sort(here)[:, -2:].T
+    clear = best - second > artifact.golden()["tolerance"]
     assert (found.argmax(1) == here.argmax(1))[clear].all() and clear.sum() >= 0.8 * SENTENCES
 
 
