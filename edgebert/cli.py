@@ -211,12 +211,19 @@ def bench(
 
 @main.command(cls=Verb, example="edgebert verify build/intents/artifacts/openvino-int8")
 @click.argument("artifact", type=FOLDER)
+@click.option("--record", is_flag=True, help="Write into its manifest that they held on the device's instruction set.")
+@on_device
 @as_json
-def verify(artifact: Path, as_json: bool) -> None:
-    """Check an artifact: checksums, manifest, and its golden answers in this machine's engine."""
-    from edgebert.single import verify_artifact
+def verify(artifact: Path, record: bool, device: str, as_json: bool) -> None:
+    """Check an artifact: checksums, manifest, and its golden answers in the device's engine.
 
-    cli_output.verified(verify_artifact(artifact), as_json=as_json)
+    With --record the artifact gets another id, since its manifest is part of it.
+    """
+    from edgebert.single import prove_artifact, verify_artifact
+
+    here = device == "local" and not record
+    found = verify_artifact(artifact) if here else prove_artifact(artifact, device, record=record)
+    cli_output.verified(found, as_json=as_json)
 
 
 @main.command(cls=Verb, example="edgebert report build/monday build/tuesday -o build/comparison --fail-on slower")

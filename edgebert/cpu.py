@@ -8,6 +8,7 @@ big.LITTLE chip). What is not said there does not limit.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import platform
 from collections.abc import Iterator
@@ -19,6 +20,12 @@ ROOT = Path("/")
 _TELLING = frozenset({
     "vendor_id", "model name", "flags", "Features", "CPU implementer", "CPU architecture", "CPU variant", "CPU part",
 })  # fmt: skip
+
+#: What decides how integer products are summed, the strongest first: as `/proc/cpuinfo` names it -> as numpy does.
+_INSTRUCTIONS = {
+    "amx_int8": "", "avx512_vnni": "AVX512VNNI", "avx_vnni": "", "avx512bw": "AVX512BW", "avx2": "AVX2",
+    "ssse3": "SSSE3", "i8mm": "", "asimddp": "ASIMDDP", "asimd": "ASIMD", "neon": "NEON",
+}  # fmt: skip
 
 
 def identity(root: Path = ROOT) -> dict[str, str]:
@@ -34,7 +41,25 @@ def identity(root: Path = ROOT) -> dict[str, str]:
                     found[key.strip()] = value.strip()
     except OSError:
         pass
+    if emulator := _emulator(root):  # the features above are those of the processor below it
+        found |= {"emulator": emulator, "instructions": instructions(root)}
     return found
+
+
+def instructions(root: Path = ROOT) -> str:
+    """The strongest instructions for INT8 products here, `x86_64 avx512_vnni`: engines choose their kernels by them.
+
+    Without VNNI (`avx2`, `avx512bw`) x86 sums U8 x S8 products in 16 bits, which saturate.
+    """
+    if _emulator(root):
+        # qemu-user hands /proc/cpuinfo through; numpy asks the processor itself, as engines do.
+        there = {name for name, known in _numpy_features().items() if known}
+        found = next((name for name, numpys in _INSTRUCTIONS.items() if numpys in there), "")
+    else:
+        fields = identity(root)
+        told = (fields.get("flags") or fields.get("Features") or "").split()
+        found = next((name for name in _INSTRUCTIONS if name in told), "")
+    return f"{platform.machine()} {found}".strip()
 
 
 def usable() -> list[int]:
@@ -76,6 +101,24 @@ def on_big_cores() -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def _emulator(root: Path) -> str:
+    """The name of the qemu-user that this program runs in; empty where it runs on the processor itself."""
+    try:
+        command = (root / "proc/self/comm").read_text().strip()
+    except OSError:
+        return ""
+    return command if command.startswith("qemu-") else ""
+
+
+def _numpy_features() -> dict[str, bool]:
+    """Feature -> whether this processor has it; numpy has no public name for the table (`numpy.show_runtime`)."""
+    for name in ("numpy._core._multiarray_umath", "numpy.core._multiarray_umath"):  # the second before numpy 2
+        with contextlib.suppress(ImportError):
+            found: dict[str, bool] = importlib.import_module(name).__cpu_features__
+            return found
+    return {}
 
 
 def _strength(core: int, root: Path) -> int:

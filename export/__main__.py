@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebert import artifact as artifacts
-from edgebert import exporting, golden, registry, tasks
+from edgebert import cpu, exporting, golden, registry, tasks
 from edgebert.artifact import Artifact, Manifest
 from edgebert.errors import EdgebertError, ExportError
 from edgebert.processes import die_with_parent
@@ -117,7 +117,8 @@ def _compare(
         )
     finally:
         runtime.close()
-    return replace(manifest, task_settings=tasks.settings_of(task)), entry
+    proven = ({"instructions": cpu.instructions(), "engine": runtime.engine},)
+    return replace(manifest, task_settings=tasks.settings_of(task), proven=proven), entry
 
 
 def _manifest(body: dict[str, Any], job: ExportJob, source: Source, exported: ExportedModel) -> Manifest:

@@ -93,6 +93,29 @@ class TestCpu:
         assert found.pop("machine") and found == {"model name": "A", "flags": "avx2"}
         assert "flags" in cpu.identity() or "Features" in cpu.identity()
 
+    @pytest.mark.parametrize(
+        ("flags", "strongest"),
+        [
+            ("flags\t: ssse3 avx2 avx512bw avx512_vnni amx_int8", "amx_int8"),
+            ("flags\t: ssse3 avx2 avx512bw avx512_vnni", "avx512_vnni"),
+            ("flags\t: ssse3 avx2 avx_vnni", "avx_vnni"),
+            ("flags\t: ssse3 avx2", "avx2"),
+            ("Features\t: fp asimd asimddp", "asimddp"),
+            ("Features\t: fp asimd", "asimd"),
+        ],
+    )
+    def test_instructions_are_the_strongest_there(self, flags: str, strongest: str, tmp_path: Path) -> None:
+        assert cpu.instructions(write(tmp_path, {"proc/cpuinfo": f"{flags}\n"})).split()[1] == strongest
+
+    def test_under_an_emulator_the_processor_itself_is_asked(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        root = write(tmp_path, {"proc/self/comm": "qemu-x86_64\n", "proc/cpuinfo": "flags\t: avx2 avx512_vnni\n"})
+        assert cpu.identity(root)["emulator"] == "qemu-x86_64"
+        assert set(cpu._numpy_features()) >= {"AVX2", "AVX512VNNI", "ASIMDDP"}  # numpy's table, under its own names
+        monkeypatch.setattr(cpu, "_numpy_features", lambda: {"SSSE3": True, "AVX2": True, "AVX512VNNI": False})
+        assert cpu.identity(root)["instructions"].split()[1] == "avx2"
+
     def test_threads_started_inside_stay_on_the_big_cores(self, monkeypatch: pytest.MonkeyPatch) -> None:
         before = cpu.usable()
         monkeypatch.setattr(cpu, "big", lambda cores, root=cpu.ROOT: cores[:1])
