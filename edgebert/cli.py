@@ -98,16 +98,19 @@ def run(
 @click.option("--lengths", default="16,32,64,128", show_default=True, help="Sequence lengths in tokens.")
 @click.option("--task", default="text-classification", show_default=True, help="What the model does.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Of the task; may be repeated.")
+@click.option("--fallback/--no-fallback", default=True, help="Where INT8 loses too much: back to float, or refused.")
+@click.option("--sensitivity", is_flag=True, help="Show what INT8 loses in each part of the model.")
 @click.option("-o", "--output", type=FOLDER, required=True, help="The artifact's folder.")
 @columns
 def export(
     model: Path, format: str, precision: str, calibrate: Path | None, lengths: str, task: str,
-    options: tuple[str, ...], output: Path, text: str, label: str, named: tuple[str, ...],
+    options: tuple[str, ...], fallback: bool, sensitivity: bool, output: Path, text: str, label: str,
+    named: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Export an existing fine-tuned model, as it is, without distillation.
 
-    The artifact is compared with the model in torch on the calibration texts before it is written; a conversion
-    that loses too much is refused.
+    The artifact is compared with the model in torch on the calibration texts before it is written. Where INT8 loses
+    too much, parts of the model go back to float, worst first; where half of them do not mend it, it is refused.
     """
     from edgebert.single import export_model
 
@@ -115,7 +118,8 @@ def export(
         export_model(
             model, format=format, precision=precision, calibrate=calibrate,
             columns=cli_answers.columns(text, label, named), lengths=cli_output.numbers("--lengths", lengths),
-            task=task, options=cli_answers.pairs("--option", options), output=output,
+            task=task, options=cli_answers.pairs("--option", options), output=output, fallback=fallback,
+            sensitivity=sensitivity,
         )
     )  # fmt: skip
 

@@ -264,8 +264,20 @@ def _milliseconds(cell: Mapping[str, float | None] | None) -> str:
 
 
 def exported(artifact: Artifact) -> None:
-    """Where the artifact is, and its identity."""
+    """Where the artifact is, and its identity; what INT8 loses in each part of it, where that was measured."""
     click.echo(f"{artifact.path}\t{artifact.model_bytes / 1e6:.2f} MB\t{artifact.artifact_id}")
+    made = artifact.manifest.lineage[-1]
+    if floats := made.get("fallback", {}).get("float", []):
+        click.echo(f"in float, since INT8 lost too much there: {', '.join(floats)}", err=True)
+    if "sensitivity" in made:
+        from rich.table import Table
+
+        table = Table("group, alone in INT8", "mean error, % of the spread", "largest error, %", "made")
+        for row in made["sensitivity"]:
+            errors = (row["mean_error"], row["max_error"])
+            shown = ("–" if error is None else f"{100 * error / made['spread']:.2f}" for error in errors)
+            table.add_row(row["group"], *shown, "float32" if row["group"] in floats else "int8")
+        print_table(table)
 
 
 def verified(found: Mapping[str, Any], *, as_json: bool) -> None:

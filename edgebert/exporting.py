@@ -78,6 +78,8 @@ def export_artifact(
     settings: Mapping[str, Any] | None = None,
     tuning: Path | None = None,
     timeout: float | None = None,
+    fallback: bool = True,
+    sensitivity: bool = False,
 ) -> Artifact:
     """Convert a Hugging Face folder into one artifact, compared with its source before it gets its name.
 
@@ -96,12 +98,16 @@ def export_artifact(
         settings: of the task, as `tasks.settings_of` gives them.
         tuning: labelled validation records as JSON lines, which the exported model's thresholds are tuned on.
         timeout: seconds, or None for as long as it takes.
+        fallback: where INT8 loses too much, operators go back to float, worst first, before it is refused.
+        sensitivity: tell in the lineage what each operator group loses, even where nothing has to go back.
 
     Raises:
         UsageError: unknown format, precision or lengths.
         ExportError: the conversion failed, was killed, or lost too much; nothing is written then.
     """
     _check(format, precision, lengths, calibration)
+    if sensitivity and not precision.startswith("int8"):
+        raise UsageError(f"{format}-{precision} quantizes nothing that could be sensitive", "leave --sensitivity out")
     target.parent.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     with _workplace(target) as work:
@@ -117,6 +123,8 @@ def export_artifact(
             "seed": seed,
             "settings": dict(settings or {}),
             "tuning": str(tuning.resolve()) if tuning else None,
+            "fallback": fallback,
+            "sensitivity": sensitivity,
             "target": str(target.resolve()),
             "parent": os.getpid(),
         }

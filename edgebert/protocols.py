@@ -44,6 +44,8 @@ class ExportJob:
         out: an existing empty folder for the model files.
         seed: for the choice of the calibration sample.
         settings: of the task, as `tasks.settings_of` gives them.
+        float_groups: operator groups that stay float, of those that `ExportedModel.groups` names.
+        scratch: a folder in which the FP32 conversion may be kept for the next export of the same job, or None.
     """
 
     model: Path
@@ -55,6 +57,8 @@ class ExportJob:
     out: Path
     seed: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
+    float_groups: tuple[str, ...] = ()
+    scratch: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,8 @@ class ExportedModel:
         precision: part of the model -> precision, in words (`{"matmul": "int8 per-channel dynamic", ...}`).
         calibration: how it was calibrated (`{"texts": 300, "method": "minmax"}`), empty when it was not.
         settings: what a runtime must know to load it (`{"INFERENCE_PRECISION_HINT": "f32"}`).
+        groups: operator groups that this precision quantizes, from input to output, those that the job keeps in
+            float included; empty when it quantizes none, or cannot keep any in float.
     """
 
     files: tuple[str, ...]
@@ -80,6 +86,7 @@ class ExportedModel:
     precision: Mapping[str, str] = field(default_factory=dict)
     calibration: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
 
 
 class Exporter(Protocol):

@@ -168,19 +168,45 @@ def build_report(
         )
         for candidate in made
     ]
+    gone = went_back(made)
     return assemble(
         rows,
         task=recipe.task,
         recipe=recipe.model_dump(mode="json"),
         gates=recipe.gates.model_dump(mode="json"),
         lineage=lineage,
-        notes=_notes(measured),
+        notes=[*float_notes(gone), *_notes(measured)],
         failures=[
             Failure(device=device, message=error.message, hint=error.hint, exit_code=error.exit_code)
             for device, error in failed.items()
         ],
         about=about,
+        quantization=gone,
     )
+
+
+def went_back(made: Sequence[Candidate]) -> dict[str, dict[str, Any]]:
+    """Artifact -> `fallback` and `sensitivity` of its lineage, for those of which parts went back to float."""
+    last = {c.name: c.artifact.manifest.lineage[-1] for c in made if c.artifact.manifest.lineage}
+    return {
+        name: {key: entry[key] for key in ("fallback", "sensitivity", "spread")}
+        for name, entry in last.items()
+        if "fallback" in entry
+    }
+
+
+def float_notes(gone: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What stayed in float, and why, in words: one sentence for each artifact of `went_back`."""
+    notes = []
+    for name, entry in gone.items():
+        first, last = (_share(entry["fallback"]["tried"][i]["mean_error"], entry["spread"]) for i in (0, -1))
+        floats = ", ".join(entry["fallback"]["float"])
+        notes.append(f"{name} keeps {floats} in float: the mean error of its outputs is {last}, all in INT8 {first}.")
+    return notes
+
+
+def _share(error: float | None, spread: float) -> str:
+    return "not a number" if error is None else f"{error / spread:.1%} of their spread"
 
 
 def _notes(measured: Sequence[Measurement]) -> list[str]:

@@ -34,6 +34,8 @@ def export_model(
     task: str,
     options: Mapping[str, Any],
     output: Path,
+    fallback: bool = True,
+    sensitivity: bool = False,
 ) -> Artifact:
     """Export a fine-tuned model as it is.
 
@@ -47,6 +49,8 @@ def export_model(
         task: of the task registry.
         options: settings of the task; what they leave open, the folder says.
         output: the artifact's folder; it must not exist, or hold an artifact, which is replaced.
+        fallback: as `exporting.export_artifact` takes it.
+        sensitivity: likewise.
 
     Raises:
         DataError: the model or the calibration text cannot be used.
@@ -79,7 +83,7 @@ def export_model(
         artifact = exporting.export_artifact(
             found.path, task=task, format=format, precision=precision, lengths=tuple(lengths), calibration=records,
             target=output, lineage=(source,), licence=found.licence, log=log, settings=tasks.settings_of(kind),
-            tuning=records,
+            tuning=records, fallback=fallback, sensitivity=sensitivity,
         )  # fmt: skip
         log.unlink()
         return artifact

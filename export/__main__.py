@@ -1,30 +1,30 @@
 """One export, in a process of its own: `python -m edgebert.export JOB.json` (started by `edgebert.exporting`).
 
-Convert, take the companions along, compare with the source, write the golden answers, and only then save.
+Convert, compare with the source (`trial.py`), send back to float what INT8 lost too much of (`fallback.py`), write
+the golden answers, and only then save.
 What went wrong goes into a result file beside the job, so that the parent raises the same error.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 import sys
+import tempfile
 import traceback
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edgebert import artifact as artifacts
-from edgebert import cpu, exporting, golden, registry, tasks
+from edgebert import exporting, tasks
 from edgebert.artifact import Artifact, Manifest
 from edgebert.errors import EdgebertError, ExportError
 from edgebert.processes import die_with_parent
 from edgebert.protocols import ExportedModel, ExportJob
-from edgebert.tasks import Answered, Record, Task
 
-from . import calibration, parity
-from .source import Source, companions, first_line, load_source, reference_outputs
+from . import fallback, trial
+from .source import Source, first_line, load_source
 
 
 def main(job_path: Path) -> int:
@@ -58,70 +58,35 @@ def export(body: dict[str, Any], folder: Path) -> Artifact:
     Raises:
         ExportError: the conversion failed, or its result lost too much.
     """
-    job = ExportJob(
-        model=Path(body["model"]),
-        task=body["task"],
-        format=body["format"],
-        precision=body["precision"],
-        lengths=tuple(body["lengths"]),
-        calibration=Path(body["calibration"]) if body["calibration"] else None,
-        out=folder,
-        seed=body["seed"],
-        settings=body.get("settings") or {},
-    )
-    task = tasks.get(job.task, job.settings)
-    source = load_source(job.model, task)
-    _check_lengths(source, job.lengths[-1])
-    exported = exporting.exporter(job.format).export(job)
-    for path in companions(job.model):
-        shutil.copyfile(path, folder / path.name)
-    manifest = _manifest(body, job, source, exported)
-    tuning = Path(body["tuning"]) if body.get("tuning") else None
-    manifest, entry = _compare(job, task, source, manifest, folder, tuning)
-    lineage = (*body["lineage"], {"name": manifest.name, "role": "artifact", **entry})
-    return artifacts.save(folder, replace(manifest, lineage=lineage), Path(body["target"]))
-
-
-def _compare(
-    job: ExportJob, task: Task, source: Source, manifest: Manifest, folder: Path, tuning: Path | None
-) -> tuple[Manifest, dict[str, Any]]:
-    """Ask the exported model and the source the same texts; writes `golden.json` when they agree.
-
-    Thresholds are tuned on the exported model's own answers, so that they fit what quantization made of it.
-    """
-    # Not an artifact yet, but what a runtime reads of one is there.
-    candidate = Artifact(folder, manifest, artifact_id="")
-    runtime = registry.find("runtimes", job.format)(candidate, 1)
-
-    def answered(records: Sequence[Record]) -> list[Answered]:
-        windows = calibration.windows_of(folder, task, records, manifest.max_length)
-        found = [golden.run(w, runtime, manifest.inputs, manifest.lengths, manifest.outputs) for w in windows]
-        return [Answered(*item) for item in zip(records, windows, found, strict=True)]
-
-    try:
-        if tuning is not None:
-            labelled = [record for record in calibration.read_records(tuning) if task.target in record]
-            task = task.tune(answered(labelled), source.labels)
-        found = answered(calibration.parity_records(job))
-        expected = [replace(item, outputs=reference_outputs(source, item.windows, task)) for item in found]
-        entry = parity.judge(job, task, expected, found, source.labels)
-        chosen = calibration.spread_by_length([item.windows for item in found], golden.TEXTS)
-        golden.make(
-            folder,
-            task=task,
-            precision=job.precision,
-            engine=runtime.engine,
-            records=[found[index].record for index in chosen],
-            windows=[found[index].windows for index in chosen],
-            outputs=[found[index].outputs for index in chosen],
+    # Only an INT8 export may have to be made again.
+    repeated = body["precision"].startswith("int8")
+    with tempfile.TemporaryDirectory(prefix="fp32-", dir=folder.parent) as scratch:
+        job = ExportJob(
+            model=Path(body["model"]),
+            task=body["task"],
+            format=body["format"],
+            precision=body["precision"],
+            lengths=tuple(body["lengths"]),
+            calibration=Path(body["calibration"]) if body["calibration"] else None,
+            out=folder,
+            seed=body["seed"],
+            settings=body.get("settings") or {},
+            scratch=Path(scratch) if repeated else None,
         )
-    finally:
-        runtime.close()
-    proven = ({"instructions": cpu.instructions(), "engine": runtime.engine},)
-    return replace(manifest, task_settings=tasks.settings_of(task), proven=proven), entry
+        task = tasks.get(job.task, job.settings)
+        source = load_source(job.model, task)
+        _check_lengths(source, job.lengths[-1])
+        tuning = Path(body["tuning"]) if body.get("tuning") else None
+        setting = trial.setting(job, task, source, partial(_manifest, body, source), tuning)
+        settled, entry = fallback.settle(
+            setting, fallback=body.get("fallback", True), sensitivity=body.get("sensitivity", False)
+        )
+    trial.write_golden(setting, settled)
+    lineage = (*body["lineage"], {"name": settled.manifest.name, "role": "artifact", **entry})
+    return artifacts.save(folder, replace(settled.manifest, lineage=lineage), Path(body["target"]))
 
 
-def _manifest(body: dict[str, Any], job: ExportJob, source: Source, exported: ExportedModel) -> Manifest:
+def _manifest(body: dict[str, Any], source: Source, job: ExportJob, exported: ExportedModel) -> Manifest:
     return Manifest(
         task=job.task,
         labels=source.labels,
@@ -134,7 +99,7 @@ def _manifest(body: dict[str, Any], job: ExportJob, source: Source, exported: Ex
         lengths=exported.lengths,
         task_settings=job.settings,
         batch=exported.batch,
-        precision_parts=exported.precision,
+        precision_parts={**exported.precision, **dict.fromkeys(job.float_groups, "float32: INT8 lost too much here")},
         calibration=exported.calibration,
         settings=exported.settings,
         parameters=source.parameters,

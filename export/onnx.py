@@ -19,7 +19,7 @@ from edgebert.protocols import ExportedModel, ExportJob, TensorSpec
 from edgebert.tasks import Task
 
 from . import onnx_precisions, saturation
-from .source import Source, load_source, output_specs
+from .source import Source, converted, load_source, output_specs
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -46,7 +46,7 @@ class OnnxExporter:
         task = tasks.get(job.task, job.settings)
         source = load_source(job.model, task)
         path = job.out / FILE
-        names = _convert(source, job, task, path)
+        names = converted(job, FILE, lambda path: _convert(source, job, task, path))
         made = onnx_precisions.lower(path, job, task, names)
         model = _clean(_load(path))
         _save(model, path)
@@ -57,6 +57,7 @@ class OnnxExporter:
             precision=made.parts,
             calibration=made.calibration,
             settings=saturation.settings(model),
+            groups=made.groups,
         )
 
 

@@ -25,6 +25,7 @@ from edgebert.protocols import ExportJob
 from edgebert.tasks import Task
 
 from . import calibration
+from .groups import group_of, groups_of
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -35,10 +36,11 @@ TEXTS_PER_LENGTH = 48
 
 @dataclass(frozen=True)
 class Lowered:
-    """What has which precision, in words, and how it was calibrated."""
+    """What has which precision, in words, how it was calibrated, and which operator groups were quantized."""
 
     parts: Mapping[str, str]
     calibration: Mapping[str, Any] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
 
 
 def lower(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> Lowered:
@@ -69,15 +71,17 @@ def _dynamic(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> Lo
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     model = onnx.load(str(path))
+    floats, groups = _float_nodes(model, job, task)
     quantize_dynamic(
         model,
         str(path),
         per_channel=True,
         weight_type=QuantType.QInt8,
-        nodes_to_exclude=_heads(model) if task.has_head else [],
+        nodes_to_exclude=floats,
         extra_options={"DefaultTensorType": TensorProto.FLOAT},
     )
-    return Lowered(_parts("int8 weights per channel, uint8 activations per tensor, dynamic", "uint8 per tensor"))
+    parts = _parts("int8 weights per channel, uint8 activations per tensor, dynamic", "uint8 per tensor")
+    return Lowered(parts, groups=groups)
 
 
 def _static(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> Lowered:
@@ -101,6 +105,7 @@ def _static(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> Low
             return next(self._rows, None)
 
     model = onnx.load(str(path))
+    floats, groups = _float_nodes(model, job, task)
     constants = {tensor.name for tensor in model.graph.initializer}
     between = [n.name for n in model.graph.node if n.op_type == "MatMul" and not constants & set(n.input)]
     quantize_static(
@@ -112,12 +117,12 @@ def _static(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> Low
         weight_type=QuantType.QInt8,
         per_channel=True,
         op_types_to_quantize=["MatMul", "Gemm", "Gather"],
-        nodes_to_exclude=between + (_heads(model) if task.has_head else []),
+        nodes_to_exclude=between + floats,
         calibrate_method=CalibrationMethod.MinMax,
     )
     how = {"method": "minmax", "texts": len(encoded), "inputs": len(data), "lengths": list(job.lengths)}
     parts = _parts("int8 weights per channel, uint8 activations per tensor, static", "int8 per tensor")
-    return Lowered(parts, {**how, "seed": job.seed})
+    return Lowered(parts, {**how, "seed": job.seed}, groups)
 
 
 def _weights(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> Lowered:
@@ -125,13 +130,13 @@ def _weights(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> Lo
     from onnx import helper, numpy_helper
 
     model = onnx.load(str(path))
-    heads = set(_heads(model)) if task.has_head else set()
+    floats, groups = _float_nodes(model, job, task)
     tables = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes: list[NodeProto] = []
     for node in model.graph.node:
         place = {"MatMul": 1, "Gemm": 1, "Gather": 0}.get(node.op_type)
         tensor = tables.get(node.input[place]) if place is not None else None
-        if tensor is None or node.name in heads or len(tensor.dims) != 2 or tensor.data_type != 1:
+        if tensor is None or node.name in floats or len(tensor.dims) != 2 or tensor.data_type != 1:
             nodes.append(node)
             continue
         lookup = node.op_type == "Gather"
@@ -165,7 +170,7 @@ def _weights(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> Lo
     used = {name for node in nodes for name in node.input}
     model.graph.initializer.extend(tensor for name, tensor in tables.items() if name in used)
     path.write_bytes(model.SerializeToString(deterministic=True))
-    return Lowered(_parts("int8 weights per channel, float32 arithmetic", "int8 per tensor"))
+    return Lowered(_parts("int8 weights per channel, float32 arithmetic", "int8 per tensor"), groups=groups)
 
 
 def _transposed(node: NodeProto) -> bool:
@@ -174,6 +179,19 @@ def _transposed(node: NodeProto) -> bool:
 
 def _parts(products: str, embeddings: str) -> dict[str, str]:
     return {"matmul": products, "embeddings": embeddings, "attention": "float32", "classifier": "float32"}
+
+
+def _float_nodes(model: ModelProto, job: ExportJob, task: Task) -> tuple[list[str], tuple[str, ...]]:
+    """The nodes with weights that stay float, heads and the job's groups, and all groups that could be quantized."""
+    heads = _heads(model) if task.has_head else []
+    tables = {tensor.name for tensor in model.graph.initializer if len(tensor.dims) == 2 and tensor.data_type == 1}
+    names = [
+        node.name
+        for node in model.graph.node
+        if node.op_type in ("MatMul", "Gemm", "Gather") and tables & set(node.input) and node.name not in heads
+    ]
+    floats = [name for name in names if group_of(name) in job.float_groups]
+    return sorted({*heads, *floats}), groups_of(names)
 
 
 def _heads(model: ModelProto) -> list[str]:

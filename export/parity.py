@@ -52,8 +52,8 @@ INT8 = Limits(max_error=1.0, mean_error=0.15, agreement=0.97)
 
 def judge(
     job: ExportJob, task: Task, expected: Sequence[Answered], found: Sequence[Answered], labels: Sequence[str]
-) -> dict[str, Any]:
-    """The figures of the comparison, for the manifest's lineage.
+) -> tuple[dict[str, Any], list[str]]:
+    """The figures of the comparison, for the manifest's lineage, and which limits they break.
 
     Args:
         job: what was exported.
@@ -63,24 +63,17 @@ def judge(
         labels: of the model.
 
     Raises:
-        ExportError: too much was lost.
+        ExportError: an output is missing, or of another shape.
     """
     there = [window for item in expected for window in item.outputs]
     here = [window for item in found for window in item.outputs]
+    lost = errors(job, there, here)
     spread = golden.spread(there)
-    for a, b in zip(there, here, strict=True):
-        for name, array in a.items():
-            if name not in b or b[name].shape != array.shape:
-                raise ExportError(f"{job.format}-{job.precision} has no output {name} of the right shape", "")
-    every = np.concatenate(
-        [np.abs(b[name].astype(np.float64) - a[name]).ravel() for a, b in zip(there, here, strict=True) for name in a]
-    )
     clear, same = _agreement(task, there, here, spread)
     figures: dict[str, Any] = {
         "texts": len(found),
         "spread": round(spread, 6),
-        "max_error": _rounded(float(every.max())),
-        "mean_error": _rounded(float(every.mean())),
+        **lost,
         "agreement": round(float(same.mean()), 6) if same.size else 1.0,
         "clear_answers": int(clear.sum()),
         "clear_agreement": round(float(same[clear].mean()), 6) if clear.any() else 1.0,
@@ -88,12 +81,32 @@ def judge(
     if not task.has_head:
         figures["cosine"] = _rounded(_cosine(there, here))
     figures |= _metrics(task, expected, found, labels)
-    _refuse(job, figures, spread)
-    return figures
+    return figures, _faults(job, figures, spread)
 
 
-def _refuse(job: ExportJob, figures: Mapping[str, Any], spread: float) -> None:
-    limits = {"fp32": FP32, "fp16": FP16}.get(job.precision, INT8)
+def errors(job: ExportJob, expected: Sequence[Outputs], found: Sequence[Outputs]) -> dict[str, float]:
+    """`max_error` and `mean_error` of the outputs, window by window.
+
+    Raises:
+        ExportError: an output is missing, or of another shape.
+    """
+    every = []
+    for there, here in zip(expected, found, strict=True):
+        for name, array in there.items():
+            if name not in here or here[name].shape != array.shape:
+                raise ExportError(f"{job.format}-{job.precision} has no output {name} of the right shape", "")
+            every.append(np.abs(here[name].astype(np.float64) - array).ravel())
+    joined = np.concatenate(every)
+    return {"max_error": _rounded(float(joined.max())), "mean_error": _rounded(float(joined.mean()))}
+
+
+def limits_of(precision: str) -> Limits:
+    """The most that a precision may lose."""
+    return {"fp32": FP32, "fp16": FP16}.get(precision, INT8)
+
+
+def _faults(job: ExportJob, figures: Mapping[str, Any], spread: float) -> list[str]:
+    limits = limits_of(job.precision)
     unit = max(spread, 1.0) if job.precision == "fp32" else spread
     wrong = []
     # Not "error > limit": a NaN must fail too.
@@ -108,14 +121,26 @@ def _refuse(job: ExportJob, figures: Mapping[str, Any], spread: float) -> None:
         )
     if not figures.get("cosine", 1.0) >= COSINE:
         wrong.append(f"mean cosine {figures['cosine']:.4f} (limit {COSINE})")
-    if wrong:
-        raise ExportError(
-            f"{job.format}-{job.precision} lost too much against its FP32 source on {figures['texts']} texts: "
-            + "; ".join(wrong),
-            "calibrate on more of the task's own texts, or export fp32"
-            if job.precision != "fp32"
-            else "the conversion does not compute the same function: report it with the model's config.json",
-        )
+    return wrong
+
+
+def refused(job: ExportJob, figures: Mapping[str, Any], faults: Sequence[str], tried: str = "") -> ExportError:
+    """The error for a conversion that lost too much.
+
+    Args:
+        job: what was exported.
+        figures: of the comparison.
+        faults: the limits that it breaks, of which there is at least one.
+        tried: what was done to mend it, in words.
+    """
+    return ExportError(
+        f"{job.format}-{job.precision} lost too much against its FP32 source on {figures['texts']} texts: "
+        + "; ".join(faults)
+        + (f". {tried}" if tried else ""),
+        "calibrate on more of the task's own texts, or export fp32"
+        if job.precision != "fp32"
+        else "the conversion does not compute the same function: report it with the model's config.json",
+    )
 
 
 def _agreement(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgebert.errors import ExportError, require
-from edgebert.protocols import TensorSpec
+from edgebert.protocols import ExportJob, TensorSpec
 from edgebert.tasks import Encoded, Task
 from edgebert.tasks.embeddings import Embeddings
 from edgebert.tensors import tensors
@@ -106,6 +107,23 @@ def reference_outputs(source: Source, windows: Sequence[Encoded], task: Task) ->
             result = model(**{name: torch.from_numpy(array) for name, array in given.items()})
             found.append({name: result[name][0].numpy() for name in task.outputs})
     return found
+
+
+def converted(job: ExportJob, file: str, convert: Callable[[Path], tuple[str, ...]]) -> tuple[str, ...]:
+    """The FP32 conversion as `file` in the job's folder, made once for all exports that share a `scratch`.
+
+    Args:
+        job: the export.
+        file: name of the model file.
+        convert: writes it to a path; returns the names of its inputs, as this does.
+    """
+    if job.scratch is None:
+        return convert(job.out / file)
+    kept, names = job.scratch / file, job.scratch / f"{file}.inputs"
+    if not names.exists():
+        names.write_text(json.dumps(convert(kept)), "utf-8")
+    shutil.copyfile(kept, job.out / file)
+    return tuple(json.loads(names.read_text("utf-8")))
 
 
 def output_specs(source: Source, task: Task, batch: int) -> tuple[TensorSpec, ...]:

@@ -140,6 +140,9 @@ class Report:
     failures: Annotated[tuple[Failure, ...], "devices on which nothing could be measured"] = field(
         default=(), metadata={"optional": True}
     )
+    quantization: Annotated[
+        Mapping[str, Any], "artifact -> what went back to float, since INT8 lost too much: fallback, sensitivity"
+    ] = field(default_factory=dict, metadata={"optional": True})
     about: Annotated[Mapping[str, Any], "for the model card: licence, labels, records of each split"] = field(
         default_factory=dict, metadata={"optional": True}
     )

@@ -32,6 +32,7 @@ def assemble(
     created: str | None = None,
     failures: Sequence[Failure] = (),
     about: Mapping[str, Any] = MappingProxyType({}),
+    quantization: Mapping[str, Any] = MappingProxyType({}),
 ) -> Report:
     """Judge the results and make the report of them.
 
@@ -45,6 +46,7 @@ def assemble(
         created: ISO 8601, only when the time shall be in the report.
         failures: devices on which nothing could be measured; what they would have shown is unknown.
         about: for the model card.
+        quantization: artifact -> what went back to float there.
     """
     from edgebert import __version__
 
@@ -69,6 +71,7 @@ def assemble(
         created=created,
         failures=tuple(failures),
         about=about,
+        quantization=quantization,
     )
 
 

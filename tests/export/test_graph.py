@@ -86,3 +86,26 @@ def test_the_last_layer_computes_the_first_token_alone_where_the_head_reads_no_m
     module(*[inputs(source, task)[name] for name in names])
     first = task.name == "text-classification" or (isinstance(task, Embeddings) and task.pooling == "cls")
     assert shapes == [(2, 7, 32), (2, 1 if first else 7, 32)]
+
+
+def test_no_number_on_the_way_is_so_small_that_it_would_wreck_a_range(case: Case) -> None:
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
+
+    least: list[float] = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            found = func(*args, **(kwargs or {}))
+            tensors = [leaf for leaf in tree_leaves(found) if isinstance(leaf, torch.Tensor)]
+            least.extend(float(t.min()) for t in tensors if t.is_floating_point() and t.numel())
+            return found
+
+    source, task = case
+    module, names = graph.exportable(source, task, 16)
+    given = inputs(source, task)
+    with torch.no_grad(), Watch():
+        module(*[given[name] for name in names])
+    # transformers masks padding with -3.4e38, the least number that there is.
+    assert -1e5 < min(least) < -9e3

@@ -12,7 +12,7 @@ import pytest
 from edgebert.errors import ExportError
 from edgebert.export import parity
 from edgebert.protocols import ExportJob
-from edgebert.tasks import Answered, Encoded, Record
+from edgebert.tasks import Answered, Encoded, Record, Task
 from edgebert.tasks.embeddings import Embeddings
 from edgebert.tasks.text_classification import TextClassification
 
@@ -32,8 +32,18 @@ def answered(outputs: np.ndarray, name: str = "logits", records: Sequence[Record
     return [Answered(r, window, [{name: row.astype(np.float32)}]) for r, row in zip(records, outputs, strict=True)]
 
 
+def passed(
+    expected: Sequence[Answered], found: Sequence[Answered], job: ExportJob = JOB, task: Task | None = None
+) -> dict[str, float]:
+    """The figures of what lost little enough."""
+    figures, faults = parity.judge(job, task or TextClassification(), expected, found, LABELS)
+    if faults:
+        raise parity.refused(job, figures, faults)
+    return figures
+
+
 def judge(found: np.ndarray, job: ExportJob = JOB) -> dict[str, float]:
-    return parity.judge(job, TextClassification(), answered(logits()), answered(found), LABELS)
+    return passed(answered(logits()), answered(found), job)
 
 
 def test_equal_outputs_pass_and_give_all_figures() -> None:
@@ -45,7 +55,7 @@ def test_equal_outputs_pass_and_give_all_figures() -> None:
 def test_records_without_targets_give_no_metric() -> None:
     records = [{"text": record["text"]} for record in RECORDS]
     both = answered(logits(), records=records)
-    assert "metric" not in parity.judge(JOB, TextClassification(), both, both, LABELS)
+    assert "metric" not in passed(both, both)
 
 
 def test_rounding_passes_as_int8_and_not_as_fp32() -> None:
@@ -74,7 +84,7 @@ def test_what_lost_too_much_is_refused_with_the_figures(spoil: object, said: str
 
 def test_a_missing_or_misshapen_output_is_refused() -> None:
     with pytest.raises(ExportError, match="logits"):
-        parity.judge(JOB, TextClassification(), answered(logits()), answered(logits(), "other"), LABELS)
+        passed(answered(logits()), answered(logits(), "other"))
     with pytest.raises(ExportError, match="shape"):
         judge(logits()[:, :3])
 
@@ -86,7 +96,7 @@ def test_embeddings_are_judged_by_their_cosine() -> None:
     job = replace(JOB, task="embeddings")
 
     def against(found: np.ndarray) -> dict[str, float]:
-        return parity.judge(job, Embeddings(), answered(unit, "embedding"), answered(found, "embedding"), ())
+        return passed(answered(unit, "embedding"), answered(found, "embedding"), job, Embeddings())
 
     assert against(unit + 0.02 * noise)["cosine"] > 0.999
     with pytest.raises(ExportError, match="cosine"):

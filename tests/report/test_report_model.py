@@ -41,7 +41,7 @@ RESULT = [
 ]
 OPTIONAL = ["figures", "invalid", "attempts", "tokens", "over_time"]
 REPORT = ["schema_version", "edgebert", "recipe", "task", "results", "gates", "verdict", "notes", "lineage", "best"]
-OPTIONAL_OF_REPORT = ["comparisons", "failures", "about"]
+OPTIONAL_OF_REPORT = ["comparisons", "failures", "about", "quantization"]
 
 
 def test_field_names(report: Make) -> None:
