@@ -178,6 +178,16 @@ class StudentSpec(Spec):
         default=None,
         description="neurons to keep in each feed-forward layer, those that say most on the task's text; default: all",
     )
+    heads: Count | None = Field(
+        default=None,
+        description="attention heads to keep in each layer, those that the answers depend on most; the hidden size "
+        "shrinks with them unless it is given. Default: all, or as many as the hidden size has room for",
+    )
+    hidden_size: Count | None = Field(
+        default=None,
+        description="channels to keep between the layers, those that say most of the others on the task's text; a "
+        "multiple of heads. Default: all",
+    )
     vocabulary: Literal["prune", "keep"] = Field(
         default="prune", description="prune: keep only the word pieces that the task's text needs"
     )

@@ -20,6 +20,9 @@ from edgebert.compress.folder import (
     special_tokens,
     tokenizer_json,
 )
+from edgebert.compress.hidden import Origin, narrow_hidden
+from edgebert.compress.projection import save_origin
+from edgebert.compress.shape import shape_of
 from edgebert.compress.vocabulary import clean, prune, write_tokenizer
 from edgebert.compress.width import measure, narrow
 from edgebert.errors import DataError, RecipeError
@@ -78,7 +81,7 @@ def build_student(
 
     Args:
         teacher: as `inspect` found it.
-        spec: the layers to take and whether to prune the vocabulary.
+        spec: the layers, heads and hidden size to keep, and whether to prune the vocabulary.
         task: whose head the teacher has.
         texts: the task's text, which pruning must not change the tokens of.
         max_length: the longest input in tokens, special ones included.
@@ -87,7 +90,7 @@ def build_student(
         progress: told what pruning did.
 
     Raises:
-        RecipeError: layers, a width or a length that the teacher does not have.
+        RecipeError: layers, a width, heads or a length that the teacher does not have.
         DataError: a vocabulary that cannot be pruned.
     """
     layer_map = choose_layers(teacher, spec)
@@ -103,9 +106,11 @@ def build_student(
         pruned = prune(tokenizer, texts, name=teacher.name, most=spec.pieces)
         tokenizer, kept = pruned.tokenizer, pruned.kept
         progress.say(f"student: {len(kept):,} word pieces; {pruned.changed:.1%} of the texts are split otherwise")
-    model = _take(teacher, task, layer_map, kept, max_length, texts, intermediate_size)
+    model, origin = _take(teacher, task, spec, layer_map, kept, max_length, texts, intermediate_size)
     with new_folder(out) as folder:
         save_model(model, folder)
+        if origin is not None:
+            save_origin(origin, folder)
         write_tokenizer(folder, tokenizer, special_tokens(teacher.path, tokenizer), max_length)
         copy_licence(teacher.path, folder)
     return load_student(out)
@@ -169,13 +174,14 @@ def choose_layers(teacher: Teacher, spec: StudentSpec) -> tuple[int, ...]:
 def _take(
     teacher: Teacher,
     task: Task,
+    spec: StudentSpec,
     layer_map: Sequence[int],
     kept: NDArray[Any] | None,
     max_length: int,
     texts: Sequence[str],
     intermediate_size: int | None,
-) -> Any:
-    """The student's model, FP32: the teacher's class with some of its weights."""
+) -> tuple[Any, Origin | None]:
+    """The student's model, FP32: the teacher's class with some of its weights; and where a narrower one's come from."""
     from edgebert.compress.heads import same_class
 
     source = load_model(teacher.path, task, labels=teacher.labels or None)
@@ -184,12 +190,16 @@ def _take(
     family = FAMILIES[teacher.model_type]
     if not task.has_head:
         family = replace(family, body="")
+    shape = shape_of(source.config, spec, family, task)
     weights = select_weights(source.state_dict(), family, layer_map)
-    if intermediate_size is not None:
+    rows: list[list[int]] = []
+    if intermediate_size is not None or shape.is_narrower:
         rows = [item.ids for item in load_tokenizer(teacher.path, max_length).encode_batch(texts)]
+    if intermediate_size is not None:
         activities = measure(source, family, layer_map, rows, source.config.pad_token_id or 0)
         for new, old in enumerate(layer_map):
             narrow(weights, f"{family.layer_prefix}{new}.", family, activities[old], intermediate_size)
+    origin = narrow_hidden(weights, source, task, family, layer_map, shape, rows) if shape.is_narrower else None
     if kept is not None:
         weights[family.word_embeddings] = weights[family.word_embeddings][torch.from_numpy(kept)].clone()
     weights[family.position_embeddings] = weights[family.position_embeddings][:max_length].clone()
@@ -198,6 +208,7 @@ def _take(
     setattr(config, family.positions_key, max_length)
     if intermediate_size is not None:
         setattr(config, family.width_key, intermediate_size)
+    config.hidden_size, config.num_attention_heads = shape.hidden_size, shape.heads
     config.vocab_size = weights[family.word_embeddings].shape[0]
     config.pad_token_id = 0 if kept is None else int((kept == (source.config.pad_token_id or 0)).argmax())
     config.architectures = [type(source).__name__]
@@ -205,7 +216,7 @@ def _take(
     setattr(config, LINEAGE, {"layer_map": list(layer_map), "teacher": teacher.content_hash})
     student = same_class(source, config)
     student.load_state_dict(weights, strict=True)
-    return student
+    return student, origin
 
 
 def select_weights(weights: Mapping[str, Any], family: Family, layer_map: Sequence[int]) -> dict[str, Any]:
