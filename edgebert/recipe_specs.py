@@ -188,6 +188,15 @@ class StudentSpec(Spec):
         description="channels to keep between the layers, those that say most of the others on the task's text; a "
         "multiple of heads. Default: all",
     )
+    init: Literal["teacher", "embeddings", "random"] = Field(
+        default="teacher",
+        description="where the weights begin: as the teacher's, or its embeddings alone, or none of them; what is not "
+        "taken is drawn at random by distill.seed, and may be of any size, layers and intermediate_size too",
+    )
+    config: dict[Name, bool | int | float | str] = Field(
+        default={},
+        description="further settings of the student's Hugging Face configuration, such as hidden_act: relu",
+    )
     vocabulary: Literal["prune", "keep"] = Field(
         default="prune", description="prune: keep only the word pieces that the task's text needs"
     )

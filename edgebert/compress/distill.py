@@ -101,7 +101,8 @@ def distill(
         dropout = set_dropout(model.config, 0.0)  # for a new model of this configuration, made here:
         model = _rebuilt(model)
         source = load_model(teacher.path, task, labels=labels or None)
-        _check_heads(weights, spec, model.config, source.config)
+        channels = channels_of(start)
+        _check_shapes(weights, spec, model.config, source.config, channels)
         collate = _Collate(examples, start, teacher, spec, task)
         identity = {
             "teacher": teacher.content_hash,
@@ -119,7 +120,7 @@ def distill(
         family = FAMILIES[student.model_type] if task.has_head else replace(FAMILIES[student.model_type], body="")
         whole = Imitation(
             source, task, weights, family, layers, spec.temperature, spec.relation_heads, spec.focus,
-            spec.entity_weight, labels.index("O") if "O" in labels else None, channels=channels_of(start),
+            spec.entity_weight, labels.index("O") if "O" in labels else None, channels=channels,
         )  # fmt: skip
 
         def job(name: str, settings: Any, loss: Imitation) -> training.Job:
@@ -218,8 +219,8 @@ def _checked(spec: DistillSpec, task: Task) -> dict[str, float]:
     return weights
 
 
-def _check_heads(weights: Mapping[str, float], spec: DistillSpec, student: Any, teacher: Any) -> None:
-    """Refuse losses that compare heads where student and teacher cannot be split into the same number."""
+def _check_shapes(weights: Mapping[str, float], spec: DistillSpec, student: Any, teacher: Any, channels: Any) -> None:
+    """Refuse what needs heads or channels of student and teacher to correspond, where they do not."""
     ours, theirs = student.num_attention_heads, teacher.num_attention_heads
     compared = sorted(weights.keys() & {"attention_mse", "attention_kl"})
     if compared and ours != theirs:
@@ -228,6 +229,12 @@ def _check_heads(weights: Mapping[str, float], spec: DistillSpec, student: Any, 
             f"{theirs}",
             "use relations, whose number of heads is free, or keep the number of heads: student: {heads: "
             f"{theirs}, hidden_size: …}}",
+        )
+    if spec.layerwise_epochs and student.hidden_size != teacher.hidden_size and channels is None:
+        raise RecipeError(
+            "distill.layerwise_epochs feeds layers with the teacher's states, but the student's channels begin at "
+            f"random and are {student.hidden_size}, not {teacher.hidden_size}",
+            "leave it out, or take the student from the teacher: student: {init: teacher}",
         )
     heads = spec.relation_heads or theirs
     if "relations" in weights and (student.hidden_size % heads or teacher.hidden_size % heads):

@@ -80,7 +80,7 @@ def narrow_hidden(
         model: the teacher, which is looked at on the texts.
         task: whose head it has.
         family: where it keeps its layers.
-        layer_map: the teacher's layer of each of the student's.
+        layer_map: the teacher's layer of each of the student's; where there are none, the embeddings alone are cut.
         shape: of the student.
         rows: token ids of the texts.
 
@@ -97,7 +97,7 @@ def narrow_hidden(
     rescaled = {name: Rescaled(channels) for name in points.all}
     observe(model, rows, pad_id, {name: [watcher] for name, watcher in rescaled.items()})
     heads = {layer: np.arange(shape.teacher_heads) for layer in layer_map}
-    if shape.heads < shape.teacher_heads:
+    if layer_map and shape.heads < shape.teacher_heads:
         heads = most_important(importance(model, task, family, layer_map, rows, pad_id), shape.heads)
     for kind in ("word", "position", "token_type"):
         name = f"{family.prefix}embeddings.{kind}_embeddings.weight"
@@ -112,7 +112,8 @@ def narrow_hidden(
         _read(weights, prefix + family.ffn_in, told[between])
         _write(weights, f"{prefix}{family.ffn_out}", channels)
         _norm(weights, prefix + _norms(family)[1], channels, rescaled[points.ends[new]])
-    _head(weights, family, told[states[-1]], seen.get("pooled"), shape.hidden_size)
+    if layer_map:
+        _head(weights, family, told[states[-1]], seen.get("pooled"), shape.hidden_size)
     return Origin(channels, tuple(told[name] for name in states))
 
 

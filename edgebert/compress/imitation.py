@@ -94,11 +94,12 @@ class Imitation:
         if "token_type_ids" in batch and accepts_types(model):
             given["token_type_ids"] = batch["token_type_ids"]
         states = self._reads(READ_HIDDEN)
-        with self._kept(model, layers if self._reads(READ_PROJECTIONS) else ()) as kept:
+        read = layers if self._reads(READ_PROJECTIONS) else ()
+        with self._kept(model, read) as kept:
             found = callable_model(model, self.task)(**given, output_hidden_states=states)
         outputs = {name: found[name].float() for name in self.task.outputs}
         hidden = tuple(state.float() for state in found["hidden_states"]) if states else ()
-        return Seen(outputs, hidden, tuple(Projections(*(kept[layer][i] for i in range(3))) for layer in kept))
+        return Seen(outputs, hidden, tuple(Projections(*(kept[layer][i] for i in range(3))) for layer in read))
 
     @contextmanager
     def _kept(self, model: Any, layers: Sequence[int]) -> Iterator[dict[int, dict[int, Tensor]]]:

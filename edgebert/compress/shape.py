@@ -41,6 +41,8 @@ class Shape:
 def shape_of(config: Any, spec: StudentSpec, family: Family, task: Task) -> Shape:
     """The student's shape, cut out of a teacher of transformers configuration `config`.
 
+    What begins at random may be of any size; embeddings that are taken, no wider than the teacher's.
+
     In a plain BERT all heads together are as wide as the model. So heads alone shrink the hidden size with them, each
     as wide as it was; a hidden size alone keeps the heads' width where it can, else their number.
 
@@ -59,16 +61,18 @@ def shape_of(config: Any, spec: StudentSpec, family: Family, task: Task) -> Shap
     wanted = spec.hidden_size or head_size * (spec.heads or heads)
     ours = spec.heads or (wanted // head_size if wanted % head_size == 0 else heads)
     told = f"{key} is {spec.hidden_size or spec.heads}"
-    if wanted > width or ours > heads:
+    taken = {"teacher": 2, "embeddings": 1, "random": 0}[spec.init]
+    if (taken and wanted > width) or (taken == 2 and ours > heads):
         raise RecipeError(
-            f"{told}, but the teacher has {heads} heads and a hidden size of {width}", "give a smaller number"
+            f"{told}, but the teacher has {heads} heads and a hidden size of {width}",
+            "give a smaller number, or begin with random weights: student: {init: random}",
         )
     if wanted % ours:
         raise RecipeError(
             f"{told}, and {wanted} is no multiple of {ours} heads",
             f"give a multiple of {head_size}, or another number of heads with it",
         )
-    if wanted // ours > head_size:
+    if taken == 2 and wanted // ours > head_size:
         raise RecipeError(
             f"{told}, which makes heads of {wanted // ours} dimensions; the teacher's have {head_size}",
             f"give hidden_size {head_size * ours} or less, or more heads",
