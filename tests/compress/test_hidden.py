@@ -93,7 +93,7 @@ def test_the_wider_the_nearer(
 ) -> None:
     """28 of 32 channels, in heads that are narrower, against 8 in a single head."""
     kind = get(task)
-    teacher = make_teacher(model_type, layers=2, task=kind)
+    teacher = make_teacher(model_type, layers=2, task=kind, initializer_range=0.2)
     texts = [record["text"] for record in records]
     rows = [torch.tensor([item.ids]) for item in load_tokenizer(teacher.path).encode_batch(texts[::9])]
 

@@ -35,6 +35,10 @@ def weights(student: Student) -> dict[str, torch.Tensor]:
     return dict(load_file(student.path / "model.safetensors"))
 
 
+def weights_of(teacher: Teacher) -> dict[str, torch.Tensor]:
+    return dict(load_file(teacher.path / "model.safetensors"))
+
+
 def test_random_weights_follow_from_the_seed(teacher: Teacher, records: Records, tmp_path: Path) -> None:
     """A deeper, wider student than its teacher; the state of torch's generator does not matter, nor does it change."""
     shape: dict[str, Any] = {"init": "random", "layers": 6, "hidden_size": 40, "heads": 5}
@@ -53,21 +57,16 @@ def test_random_weights_follow_from_the_seed(teacher: Teacher, records: Records,
 
 def test_embeddings_alone(teacher: Teacher, records: Records, tmp_path: Path) -> None:
     """The tables are the teacher's, narrower by whole channels; layers are not."""
-    taken = build(teacher, records, tmp_path / "a", init="embeddings", layers=2, hidden_size=16, heads=8)
+    shape: dict[str, Any] = {"init": "embeddings", "layers": 2, "hidden_size": 16, "heads": 8}
+    taken = build(teacher, records, tmp_path / "a", **shape)
     mine, theirs = weights(taken), weights_of(teacher)
     channels = load_file(taken.path / FILE)["channels"]
     table = "bert.embeddings.token_type_embeddings.weight"
     assert torch.equal(mine[table], theirs[table][:, channels])
-    other = weights(
-        build(teacher, records, tmp_path / "b", init="embeddings", layers=2, hidden_size=16, heads=8, seed=1)
-    )
+    other = weights(build(teacher, records, tmp_path / "b", seed=1, **shape))
     differ = {name for name, tensor in mine.items() if not torch.equal(tensor, other[name])}
     assert differ and not any("embeddings" in name for name in differ)
     assert "bert.encoder.layer.0.attention.self.query.weight" in differ
-
-
-def weights_of(teacher: Teacher) -> dict[str, torch.Tensor]:
-    return dict(load_file(teacher.path / "model.safetensors"))
 
 
 @pytest.mark.parametrize(
