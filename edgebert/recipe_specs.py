@@ -178,6 +178,25 @@ class StudentSpec(Spec):
         default=None,
         description="neurons to keep in each feed-forward layer, those that say most on the task's text; default: all",
     )
+    heads: Count | None = Field(
+        default=None,
+        description="attention heads to keep in each layer, those that the answers depend on most; the hidden size "
+        "shrinks with them unless it is given. Default: all, or as many as the hidden size has room for",
+    )
+    hidden_size: Count | None = Field(
+        default=None,
+        description="channels to keep between the layers, those that say most of the others on the task's text; a "
+        "multiple of heads. Default: all",
+    )
+    init: Literal["teacher", "embeddings", "random"] = Field(
+        default="teacher",
+        description="where the weights begin: as the teacher's, or its embeddings alone, or none of them; what is not "
+        "taken is drawn at random by distill.seed, and may be of any size, layers and intermediate_size too",
+    )
+    config: dict[Name, bool | int | float | str] = Field(
+        default={},
+        description="further settings of the student's Hugging Face configuration, such as hidden_act: relu",
+    )
     vocabulary: Literal["prune", "keep"] = Field(
         default="prune", description="prune: keep only the word pieces that the task's text needs"
     )

@@ -128,7 +128,7 @@ def compress(recipe: Recipe, task: Task, splits: Splits, taught: Teacher, store:
         texts += corpus.read_text("utf-8").splitlines() if corpus else []
         start = build_student(
             taught, recipe.student, task=task, texts=texts, max_length=recipe.max_length, out=work / "start",
-            intermediate_size=recipe.student.intermediate_size, progress=store.progress,
+            intermediate_size=recipe.student.intermediate_size, seed=recipe.distill.seed, progress=store.progress,
         )  # fmt: skip
         distill(
             taught, start.path, recipe.distill, task=task, layer_map=start.layer_map,

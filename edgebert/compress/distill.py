@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from edgebert.compress.imitation import Imitation
 from edgebert.compress.losses import ANSWERS, LOSSES
 from edgebert.compress.noise import Noise
 from edgebert.compress.objectives import FOCUSED, objective
+from edgebert.compress.projection import channels_of, projected
 from edgebert.compress.student import Student, load_student
 from edgebert.compress.vocabulary import all_pieces, id_map
 from edgebert.errors import RecipeError
@@ -99,6 +101,8 @@ def distill(
         dropout = set_dropout(model.config, 0.0)  # for a new model of this configuration, made here:
         model = _rebuilt(model)
         source = load_model(teacher.path, task, labels=labels or None)
+        channels = channels_of(start)
+        _check_shapes(weights, spec, model.config, source.config, channels)
         collate = _Collate(examples, start, teacher, spec, task)
         identity = {
             "teacher": teacher.content_hash,
@@ -116,7 +120,7 @@ def distill(
         family = FAMILIES[student.model_type] if task.has_head else replace(FAMILIES[student.model_type], body="")
         whole = Imitation(
             source, task, weights, family, layers, spec.temperature, spec.relation_heads, spec.focus,
-            spec.entity_weight, labels.index("O") if "O" in labels else None,
+            spec.entity_weight, labels.index("O") if "O" in labels else None, channels=channels,
         )  # fmt: skip
 
         def job(name: str, settings: Any, loss: Imitation) -> training.Job:
@@ -126,14 +130,15 @@ def distill(
                 checkpoint_every=checkpoint_every,
             )  # fmt: skip
 
-        if spec.layerwise_epochs:
-            alone = spec.model_copy(update={"epochs": spec.layerwise_epochs})
-            _once(job("layerwise", alone, replace(whole, weights={"hidden": 1.0}, forced=True)))
-        if spec.intermediate_epochs:
-            inside = {name: weight for name, weight in weights.items() if name not in ANSWERS}
-            early = spec.model_copy(update={"epochs": spec.intermediate_epochs})
-            _once(job("intermediate", early, replace(whole, weights=inside)))
-        training.train(job("distil", spec, whole))
+        with projected(model, source.config.hidden_size, start, spec.seed):
+            if spec.layerwise_epochs:
+                alone = spec.model_copy(update={"epochs": spec.layerwise_epochs})
+                _once(job("layerwise", alone, replace(whole, weights={"hidden": 1.0}, forced=True)))
+            if spec.intermediate_epochs:
+                inside = {name: weight for name, weight in weights.items() if name not in ANSWERS}
+                early = spec.model_copy(update={"epochs": spec.intermediate_epochs})
+                _once(job("intermediate", early, replace(whole, weights=inside)))
+            training.train(job("distil", spec, whole))
         if validation:
             answering = callable_model(model, task)
             value = training.evaluate(answering, task, validation, start, labels, lengths[-1])
@@ -212,6 +217,34 @@ def _checked(spec: DistillSpec, task: Task) -> dict[str, float]:
     if spec.focus and getattr(task, "problem", task.name) not in FOCUSED:
         raise RecipeError(f"distill.focus is not for {task.name} of this kind", "leave it out")
     return weights
+
+
+def _check_shapes(weights: Mapping[str, float], spec: DistillSpec, student: Any, teacher: Any, channels: Any) -> None:
+    """Refuse what needs heads or channels of student and teacher to correspond, where they do not."""
+    ours, theirs = student.num_attention_heads, teacher.num_attention_heads
+    compared = sorted(weights.keys() & {"attention_mse", "attention_kl"})
+    if compared and ours != theirs:
+        raise RecipeError(
+            f"distill.losses: {compared[0]} compares head by head, but the student has {ours} heads and the teacher "
+            f"{theirs}",
+            "use relations, whose number of heads is free, or keep the number of heads: student: {heads: "
+            f"{theirs}, hidden_size: …}}",
+        )
+    if spec.layerwise_epochs and student.hidden_size != teacher.hidden_size and channels is None:
+        raise RecipeError(
+            "distill.layerwise_epochs feeds layers with the teacher's states, but the student's channels begin at "
+            f"random and are {student.hidden_size}, not {teacher.hidden_size}",
+            "leave it out, or take the student from the teacher: student: {init: teacher}",
+        )
+    heads = spec.relation_heads or theirs
+    if "relations" in weights and (student.hidden_size % heads or teacher.hidden_size % heads):
+        common = math.gcd(student.hidden_size, teacher.hidden_size)
+        best = max(number for number in range(1, heads + 1) if common % number == 0)
+        raise RecipeError(
+            f"distill.losses: relations in {heads} heads do not divide the widths {student.hidden_size} (student) and "
+            f"{teacher.hidden_size} (teacher)",
+            f"give relation_heads: {best}",
+        )
 
 
 def _rebuilt(model: Any) -> Any:
