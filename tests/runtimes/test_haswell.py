@@ -8,7 +8,6 @@ import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import haswell
@@ -96,7 +95,7 @@ def made(
     """`made("onnx-int8")`: the hostile model, exported once."""
 
     @functools.cache
-    def make(name: str, range: str = "as ours") -> Artifact:
+    def make(name: str) -> Artifact:
         folder = tmp_path_factory.mktemp("hostile")
         (folder / "work").mkdir()
         return child.export(job(hostile, name, calibration(), folder / name), folder / "work")
@@ -142,18 +141,6 @@ def test_what_would_saturate_is_right_there_and_its_manifest_says_so(
 def test_an_engine_that_saturates_is_refused(made: Callable[[str], Artifact], stock: Path) -> None:
     with pytest.raises(ArtifactError, match=r"onnx-int8 answers otherwise.*where .* is allowed"):
         prove_artifact(made("onnx-int8").path, f"local:{stock}", record=True)
-
-
-def test_full_range_weights_are_refused(
-    made: Callable[[str], Artifact], there: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """OpenVINO without the half range that our export gives its weights."""
-    from nncf.quantization import advanced_parameters
-
-    full = SimpleNamespace(ENABLE=advanced_parameters.OverflowFix.DISABLE)
-    monkeypatch.setattr(advanced_parameters, "OverflowFix", full)
-    with pytest.raises(ArtifactError, match="openvino-int8 answers otherwise"):
-        prove_artifact(made("openvino-int8", range="full").path, f"local:{there}", record=False)
 
 
 def test_its_times_count_as_emulated(there: Path) -> None:
