@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgebert.compress.families import FAMILIES, Family
 from edgebert.compress.folder import load_model
 from edgebert.compress.hidden import Origin, narrow_hidden
+from edgebert.compress.observe import sample
 from edgebert.compress.shape import Shape, shape_of
 from edgebert.compress.width import measure, narrow
 from edgebert.errors import RecipeError
@@ -85,7 +86,7 @@ def _taken(
         weights = {name: tensor for name, tensor in weights.items() if name.startswith(f"{family.prefix}embeddings.")}
     rows: list[list[int]] = []
     if size is not None or shape.is_narrower:
-        rows = [item.ids for item in load_tokenizer(teacher.path, plan.positions).encode_batch(plan.texts)]
+        rows = [item.ids for item in load_tokenizer(teacher.path, plan.positions).encode_batch(sample(plan.texts))]
     if size is not None:
         activities = measure(source, family, layer_map, rows, source.config.pad_token_id or 0)
         for new, old in enumerate(layer_map):

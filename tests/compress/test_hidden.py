@@ -28,11 +28,13 @@ from edgebert.teacher import Teacher, inspect
 from edgebert.tokenization import load_tokenizer
 
 Records = list[dict[str, str]]
+WHOLE: dict[str, Any] = {"layers": None}
+TRAINING: dict[str, Any] = {"epochs": 2, "batch_size": 8, "lr": 2e-3, "warmup": 0.0}
 
 
 def build(teacher: Teacher, records: Records, out: Path, **spec: Any) -> Student:
     texts = [record["text"] for record in records]
-    return build_student(teacher, StudentSpec(**{"layers": None} | spec), texts=texts, max_length=32, out=out)
+    return build_student(teacher, StudentSpec(**WHOLE | spec), texts=texts, max_length=32, out=out)
 
 
 def logits(folder: Path, texts: list[str]) -> NDArray[np.float32]:
@@ -178,7 +180,7 @@ def learn(
     teacher: Teacher, start: Path, records: Records, out: Path, progress: Progress = SILENT, **spec: Any
 ) -> Student:
     return distill(
-        teacher, start, DistillSpec(**{"epochs": 2, "batch_size": 8, "lr": 2e-3, "warmup": 0.0} | spec),
+        teacher, start, DistillSpec(**TRAINING | spec),
         train=records, validation=[], labels=teacher.labels, lengths=(16, 32), out=out,
         work=out.with_name(out.name + "-work"), progress=progress, threads=1, checkpoint_every=0.0,
     )  # fmt: skip
@@ -211,7 +213,7 @@ def test_states_come_nearer_to_the_teachers(
         return loss
 
     monkeypatch.setattr(imitation, "total", watched)
-    student = learn(teacher, start, records, tmp_path / "out", **{"epochs": 4, "noise": 0.0} | spec)
+    student = learn(teacher, start, records, tmp_path / "out", **{"epochs": 4, "noise": 0.0, **spec})
     assert np.mean(seen[-5:]) < np.mean(seen[:5])
     assert not any("projections" in name for name in load_file(student.path / "model.safetensors"))
     assert not (student.path / FILE).exists()
