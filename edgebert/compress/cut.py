@@ -120,6 +120,7 @@ def _configured(teacher: Teacher, source: Any, spec: StudentSpec, family: Family
         if key in own:
             raise RecipeError(f"student.config: {key} follows from the other keys", "leave it out there")
         before = getattr(config, key, None)
+        value = float(value) if isinstance(before, float) and type(value) is int else value
         if before is None or type(before) is not type(value):
             known = "no setting" if before is None else f"a setting of type {type(before).__name__}"
             raise RecipeError(

@@ -213,7 +213,8 @@ def test_states_come_nearer_to_the_teachers(
         return loss
 
     monkeypatch.setattr(imitation, "total", watched)
-    student = learn(teacher, start, records, tmp_path / "out", **{"epochs": 4, "noise": 0.0, **spec})
+    settings: dict[str, Any] = {"epochs": 4, "noise": 0.0, **spec}
+    student = learn(teacher, start, records, tmp_path / "out", **settings)
     assert np.mean(seen[-5:]) < np.mean(seen[:5])
     assert not any("projections" in name for name in load_file(student.path / "model.safetensors"))
     assert not (student.path / FILE).exists()
