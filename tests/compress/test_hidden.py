@@ -34,7 +34,10 @@ TRAINING: dict[str, Any] = {"epochs": 2, "batch_size": 8, "lr": 2e-3, "warmup": 
 
 def build(teacher: Teacher, records: Records, out: Path, **spec: Any) -> Student:
     texts = [record["text"] for record in records]
-    return build_student(teacher, StudentSpec(**WHOLE | spec), texts=texts, max_length=32, out=out)
+    return build_student(
+        teacher, StudentSpec(**WHOLE | spec), texts=texts, max_length=32, out=out,
+        intermediate_size=spec.get("intermediate_size"),
+    )  # fmt: skip
 
 
 def logits(folder: Path, texts: list[str]) -> NDArray[np.float32]:
