@@ -242,16 +242,17 @@ def test_the_maps_are_learned_kept_in_checkpoints_and_dropped(
     teacher: Teacher, records: Records, tmp_path: Path
 ) -> None:
     start = build(teacher, records, tmp_path / "start", heads=2).path
-    undisturbed = learn(teacher, start, records, tmp_path / "a")
+    spec: dict[str, Any] = {"losses": {"logits": 1.0, "hidden": 1.0, "embedding": 1.0}}
+    undisturbed = learn(teacher, start, records, tmp_path / "a", **spec)
     with pytest.raises(KeyboardInterrupt):
-        learn(teacher, start, records, tmp_path / "b", UntilStep(15))
+        learn(teacher, start, records, tmp_path / "b", UntilStep(15), **spec)
     checkpoint = max((tmp_path / "b-work").glob("*/checkpoint-*"), key=lambda path: int(path.name[11:]))
     kept, first = load_file(checkpoint / "model.safetensors"), load_file(start / FILE)
     for number in range(5):
         weight = kept[f"projections.{number}.weight"]
         assert weight.shape == (32, 16)
         assert not torch.equal(weight, first[f"{number}.weight"])
-    resumed = learn(teacher, start, records, tmp_path / "b")
+    resumed = learn(teacher, start, records, tmp_path / "b", **spec)
     assert resumed.content_hash == undisturbed.content_hash
     assert [path.name for path in tmp_path.glob("*-work")] == []
 
