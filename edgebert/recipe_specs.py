@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from edgebert.recipe_checks import FORMATS, Device, Encoding, Losses, ascending, format_of, kind_of
+from edgebert.recipe_checks import FORMATS, Device, Encoding, Losses, Setting, ascending, format_of, kind_of
 from edgebert.recipe_problems import LIST, MAPPING, NOTHING, NUMBER, TEXT
 from edgebert.tasks import Task
 
@@ -193,7 +193,7 @@ class StudentSpec(Spec):
         description="where the weights begin: as the teacher's, or its embeddings alone, or none of them; what is not "
         "taken is drawn at random by distill.seed, and may be of any size, layers and intermediate_size too",
     )
-    config: dict[Name, bool | int | float | str] = Field(
+    config: dict[Name, Setting] = Field(
         default={},
         description="further settings of the student's Hugging Face configuration, such as hidden_act: relu",
     )

@@ -126,8 +126,10 @@ def compress(recipe: Recipe, task: Task, splits: Splits, taught: Teacher, store:
         work = store.work(f"student-{key.digest[:16]}")
         texts = [t for record in (*splits.train, *splits.validation, *splits.unlabelled) for t in texts_of(record)]
         texts += corpus.read_text("utf-8").splitlines() if corpus else []
+        unseen = [text for record in splits.test for text in texts_of(record)]  # counted, never trained on
         start = build_student(
-            taught, recipe.student, task=task, texts=texts, max_length=recipe.max_length, out=work / "start",
+            taught, recipe.student, task=task, texts=texts, unseen=unseen, max_length=recipe.max_length,
+            out=work / "start",
             intermediate_size=recipe.student.intermediate_size, seed=recipe.distill.seed, progress=store.progress,
         )  # fmt: skip
         distill(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgebert.compress.channels import Matrix, Moments, root
 from edgebert.compress.families import Family
-from edgebert.compress.observe import sample
+from edgebert.compress.observe import batches
 from edgebert.tasks import Task
 
 if TYPE_CHECKING:
@@ -74,12 +74,12 @@ def importance(
         with ExitStack() as stack:
             for layer, name in names.items():
                 stack.callback(model.get_submodule(name).register_forward_pre_hook(keeping(layer)).remove)
-            for ids, mask in sample(rows, pad_id):
+            for ids, mask in batches(rows, pad_id):
                 found = model(input_ids=ids, attention_mask=mask)
                 score = torch.zeros(())
                 for name in task.outputs:
                     answer = found[name]
-                    real = mask.reshape(*mask.shape, *[1] * (answer.dim() - 2)) if task.per_token else 1.0
+                    real: Any = mask.reshape(*mask.shape, *[1] * (answer.dim() - 2)) if task.per_token else 1.0
                     score = score + (torch.randn(answer.shape, generator=draw) * answer * real).sum()
                 gradients = torch.autograd.grad(score, [contexts[layer] for layer in layers])
                 for layer, gradient in zip(layers, gradients, strict=True):
@@ -93,7 +93,9 @@ def importance(
 
 def most_important(scores: Mapping[int, Matrix], count: int) -> dict[int, NDArray[np.int64]]:
     """The `count` heads of the highest score in each layer, ascending."""
-    return {layer: np.sort(np.argsort(-found, kind="stable")[:count]) for layer, found in scores.items()}
+    return {
+        layer: np.sort(np.argsort(-found, kind="stable")[:count]).astype(np.int64) for layer, found in scores.items()
+    }
 
 
 def squeeze(seen: Seen, outgoing: Matrix, heads: Sequence[int], old: int, new: int) -> Squeezed:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgebert.compress.families import FAMILIES, Family
 from edgebert.compress.folder import load_model
 from edgebert.compress.hidden import Origin, narrow_hidden
+from edgebert.compress.observe import sample
 from edgebert.compress.shape import Shape, shape_of
 from edgebert.compress.width import measure, narrow
 from edgebert.errors import RecipeError
@@ -85,7 +86,7 @@ def _taken(
         weights = {name: tensor for name, tensor in weights.items() if name.startswith(f"{family.prefix}embeddings.")}
     rows: list[list[int]] = []
     if size is not None or shape.is_narrower:
-        rows = [item.ids for item in load_tokenizer(teacher.path, plan.positions).encode_batch(plan.texts)]
+        rows = [item.ids for item in load_tokenizer(teacher.path, plan.positions).encode_batch(sample(plan.texts))]
     if size is not None:
         activities = measure(source, family, layer_map, rows, source.config.pad_token_id or 0)
         for new, old in enumerate(layer_map):
@@ -119,6 +120,7 @@ def _configured(teacher: Teacher, source: Any, spec: StudentSpec, family: Family
         if key in own:
             raise RecipeError(f"student.config: {key} follows from the other keys", "leave it out there")
         before = getattr(config, key, None)
+        value = float(value) if isinstance(before, float) and type(value) is int else value
         if before is None or type(before) is not type(value):
             known = "no setting" if before is None else f"a setting of type {type(before).__name__}"
             raise RecipeError(

@@ -96,7 +96,7 @@ def narrow_hidden(
     told = {name: tell(seen[name], channels) for name in points.all}
     rescaled = {name: Rescaled(channels) for name in points.all}
     observe(model, rows, pad_id, {name: [watcher] for name, watcher in rescaled.items()})
-    heads = {layer: np.arange(shape.teacher_heads) for layer in layer_map}
+    heads = {layer: np.arange(shape.teacher_heads, dtype=np.int64) for layer in layer_map}
     if layer_map and shape.heads < shape.teacher_heads:
         heads = most_important(importance(model, task, family, layer_map, rows, pad_id), shape.heads)
     for kind in ("word", "position", "token_type"):

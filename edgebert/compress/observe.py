@@ -23,15 +23,20 @@ _BATCH = 50
 Watcher = Callable[["Tensor", "Tensor"], None]
 
 
-def sample(rows: Sequence[Sequence[int]], pad_id: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Token ids and mask, int64 [B, T] each, of a sample of the `rows`, the same each time."""
-    chosen = sorted((rows[i] for i in shuffled(len(rows), 0)[:SAMPLE]), key=len)
-    for start in range(0, len(chosen), _BATCH):
-        yield pad(chosen[start : start + _BATCH], pad_id)
+def sample(texts: Sequence[str]) -> list[str]:
+    """Some of the texts, the same each time."""
+    return [texts[i] for i in shuffled(len(texts), 0)[:SAMPLE]]
+
+
+def batches(rows: Sequence[Sequence[int]], pad_id: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Token ids and mask, int64 [B, T] each, of rows of like length together."""
+    ordered = sorted(rows, key=len)
+    for start in range(0, len(ordered), _BATCH):
+        yield pad(ordered[start : start + _BATCH], pad_id)
 
 
 def observe(model: Any, rows: Sequence[Sequence[int]], pad_id: int, watchers: Mapping[str, Sequence[Watcher]]) -> None:
-    """Run the sample through `model`; each module that is named tells its watchers."""
+    """Run the rows through `model`; each module that is named tells its watchers."""
     import torch
 
     mask = torch.ones(0)
@@ -49,7 +54,7 @@ def observe(model: Any, rows: Sequence[Sequence[int]], pad_id: int, watchers: Ma
     with ExitStack() as stack, torch.inference_mode():
         for name, told in watchers.items():
             stack.callback(model.get_submodule(name).register_forward_hook(telling(told)).remove)
-        for ids, mask in sample(rows, pad_id):
+        for ids, mask in batches(rows, pad_id):
             model(input_ids=ids, attention_mask=mask)
 
 

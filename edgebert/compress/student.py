@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -21,7 +21,7 @@ from edgebert.compress.folder import (
     tokenizer_json,
 )
 from edgebert.compress.projection import save_origin
-from edgebert.compress.vocabulary import clean, prune, write_tokenizer
+from edgebert.compress.vocabulary import clean, prune, share_changed, write_tokenizer
 from edgebert.errors import DataError, RecipeError
 from edgebert.progress import SILENT, Progress
 from edgebert.tasks import Task
@@ -61,6 +61,7 @@ def build_student(
     *,
     task: Task = SINGLE_LABEL,
     texts: Iterable[str],
+    unseen: Sequence[str] = (),
     max_length: int,
     out: Path,
     intermediate_size: int | None = None,
@@ -76,6 +77,7 @@ def build_student(
         spec: the layers, heads and hidden size to keep, and whether to prune the vocabulary.
         task: whose head the teacher has.
         texts: the task's text, which pruning must not change the tokens of.
+        unseen: texts that decide nothing: how many of them pruning splits otherwise is told, as of new ones.
         max_length: the longest input in tokens, special ones included.
         out: the student's folder.
         intermediate_size: neurons to keep in each feed-forward layer; default: all.
@@ -97,8 +99,11 @@ def build_student(
     kept = None
     if spec.vocabulary == "prune":
         pruned = prune(tokenizer, texts, name=teacher.name, most=spec.pieces)
+        told = f"student: {len(pruned.kept):,} word pieces; {pruned.changed:.1%} of the texts are split otherwise"
+        if unseen:
+            told += f", and {share_changed(tokenizer, pruned, unseen):.1%} of those that it never saw"
+        progress.say(told)
         tokenizer, kept = pruned.tokenizer, pruned.kept
-        progress.say(f"student: {len(kept):,} word pieces; {pruned.changed:.1%} of the texts are split otherwise")
     model, origin = cut_out(teacher, task, spec, Plan(layer_map, kept, max_length, intermediate_size, texts, seed))
     with new_folder(out) as folder:
         save_model(model, folder)

@@ -91,6 +91,23 @@ def prune(tokenizer: Mapping[str, Any], texts: Iterable[str], *, name: str, most
     return Pruned(_renumber(before, {int(old): new for new, old in enumerate(kept)}, vocabulary), kept, changed)
 
 
+def share_changed(tokenizer: Mapping[str, Any], pruned: Pruned, texts: Iterable[str]) -> float:
+    """The share of texts that the pruned tokenizer splits otherwise than the teacher's; of no texts, 0.
+
+    For texts that it was not made for: on its own, `Pruned.changed` says it.
+    """
+    from tokenizers import Tokenizer
+
+    before = Tokenizer.from_str(json.dumps(clean(tokenizer)))
+    after = Tokenizer.from_str(json.dumps(pruned.tokenizer))
+    changed = total = 0
+    for chunk in _chunks(texts):
+        for ours, theirs in zip(after.encode_batch(chunk), before.encode_batch(chunk), strict=True):
+            changed += pruned.kept[ours.ids].tolist() != theirs.ids
+            total += 1
+    return changed / max(total, 1)
+
+
 def id_map(student: Mapping[str, int], teacher: Mapping[str, int]) -> NDArray[np.int64]:
     """The teacher's id of each of the student's, int64 [student's vocabulary]: the same piece, the same meaning.
 

@@ -32,7 +32,7 @@ class Activity:
 def measure(
     model: Any, family: Family, layers: Sequence[int], rows: Sequence[Sequence[int]], pad_id: int
 ) -> dict[int, Activity]:
-    """The activity of every feed-forward neuron of `layers` on a sample of token id `rows`.
+    """The activity of every feed-forward neuron of `layers` on `rows` of token ids.
 
     Raises:
         RecipeError: the family has no plain feed-forward layers, or there is no text.

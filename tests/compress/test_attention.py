@@ -14,7 +14,7 @@ from edgebert.compress.attention import Seen, importance, most_important, squeez
 from edgebert.compress.channels import Moments
 from edgebert.compress.families import FAMILIES
 from edgebert.compress.folder import SINGLE_LABEL, load_model
-from edgebert.compress.observe import sample
+from edgebert.compress.observe import batches
 from edgebert.teacher import Teacher
 from edgebert.tokenization import load_tokenizer
 
@@ -65,7 +65,7 @@ def test_importance_is_the_first_order_change(
     model = load_model(teacher.path).double()
     rows = [item.ids for item in load_tokenizer(teacher.path).encode_batch([r["text"] for r in records[:20]])]
     found = importance(model, SINGLE_LABEL, FAMILY, (0, 1), rows, 0)
-    ((ids, mask),) = list(sample(rows, 0))
+    ((ids, mask),) = list(batches(rows, 0))
     weights = torch.randn((20, 3), generator=torch.Generator().manual_seed(0))
 
     def score(layer: int, head: int, volume: float) -> torch.Tensor:

@@ -28,11 +28,16 @@ from edgebert.teacher import Teacher, inspect
 from edgebert.tokenization import load_tokenizer
 
 Records = list[dict[str, str]]
+WHOLE: dict[str, Any] = {"layers": None}
+TRAINING: dict[str, Any] = {"epochs": 2, "batch_size": 8, "lr": 2e-3, "warmup": 0.0}
 
 
 def build(teacher: Teacher, records: Records, out: Path, **spec: Any) -> Student:
     texts = [record["text"] for record in records]
-    return build_student(teacher, StudentSpec(**{"layers": None} | spec), texts=texts, max_length=32, out=out)
+    return build_student(
+        teacher, StudentSpec(**WHOLE | spec), texts=texts, max_length=32, out=out,
+        intermediate_size=spec.get("intermediate_size"),
+    )  # fmt: skip
 
 
 def logits(folder: Path, texts: list[str]) -> NDArray[np.float32]:
@@ -178,7 +183,7 @@ def learn(
     teacher: Teacher, start: Path, records: Records, out: Path, progress: Progress = SILENT, **spec: Any
 ) -> Student:
     return distill(
-        teacher, start, DistillSpec(**{"epochs": 2, "batch_size": 8, "lr": 2e-3, "warmup": 0.0} | spec),
+        teacher, start, DistillSpec(**TRAINING | spec),
         train=records, validation=[], labels=teacher.labels, lengths=(16, 32), out=out,
         work=out.with_name(out.name + "-work"), progress=progress, threads=1, checkpoint_every=0.0,
     )  # fmt: skip
@@ -211,7 +216,8 @@ def test_states_come_nearer_to_the_teachers(
         return loss
 
     monkeypatch.setattr(imitation, "total", watched)
-    student = learn(teacher, start, records, tmp_path / "out", **{"epochs": 4, "noise": 0.0} | spec)
+    settings: dict[str, Any] = {"epochs": 4, "noise": 0.0, **spec}
+    student = learn(teacher, start, records, tmp_path / "out", **settings)
     assert np.mean(seen[-5:]) < np.mean(seen[:5])
     assert not any("projections" in name for name in load_file(student.path / "model.safetensors"))
     assert not (student.path / FILE).exists()
@@ -236,16 +242,17 @@ def test_the_maps_are_learned_kept_in_checkpoints_and_dropped(
     teacher: Teacher, records: Records, tmp_path: Path
 ) -> None:
     start = build(teacher, records, tmp_path / "start", heads=2).path
-    undisturbed = learn(teacher, start, records, tmp_path / "a")
+    spec: dict[str, Any] = {"losses": {"logits": 1.0, "hidden": 1.0, "embedding": 1.0}}
+    undisturbed = learn(teacher, start, records, tmp_path / "a", **spec)
     with pytest.raises(KeyboardInterrupt):
-        learn(teacher, start, records, tmp_path / "b", UntilStep(15))
+        learn(teacher, start, records, tmp_path / "b", UntilStep(15), **spec)
     checkpoint = max((tmp_path / "b-work").glob("*/checkpoint-*"), key=lambda path: int(path.name[11:]))
     kept, first = load_file(checkpoint / "model.safetensors"), load_file(start / FILE)
     for number in range(5):
         weight = kept[f"projections.{number}.weight"]
         assert weight.shape == (32, 16)
         assert not torch.equal(weight, first[f"{number}.weight"])
-    resumed = learn(teacher, start, records, tmp_path / "b")
+    resumed = learn(teacher, start, records, tmp_path / "b", **spec)
     assert resumed.content_hash == undisturbed.content_hash
     assert [path.name for path in tmp_path.glob("*-work")] == []
 
