@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,7 @@ class Imitation:
             the student's did: each learns its own part from the first step on (as the modules of BERT-of-Theseus do
             among the teacher's, Xu et al. 2020, arXiv:2002.02925, and MobileBERT's in progressive transfer,
             arXiv:2004.02984).
+        recall: instead of the teacher itself (`teacher_cache`).
     """
 
     teacher: Any
@@ -59,13 +60,13 @@ class Imitation:
     entity_weight: float = 0.0
     outside: int | None = None
     forced: bool = False
+    recall: Callable[[Batch], Seen] | None = None
 
     def __call__(self, model: Any, batch: Batch) -> Tensor:
         """The weighted sum for the batch, a scalar that has gradients for `model`."""
         import torch
 
-        with torch.no_grad():
-            taught = self._see(self.teacher.to(batch["input_ids"].device), batch, "teacher_ids", self.layers)
+        taught = self.ask(batch) if self.recall is None else self.recall(batch)
         with self._fed(model, taught.hidden):
             learned = self._see(model, batch, "input_ids", range(len(self.layers)))
         config = self.teacher.config
@@ -77,6 +78,13 @@ class Imitation:
         )  # fmt: skip
         with torch.autocast(batch["input_ids"].device.type, enabled=False):  # a loss is always in FP32
             return total(pair, self.weights)
+
+    def ask(self, batch: Batch) -> Seen:
+        """What the teacher sees in a batch, without gradients."""
+        import torch
+
+        with torch.no_grad():
+            return self._see(self.teacher.to(batch["input_ids"].device), batch, "teacher_ids", self.layers)
 
     def _reads(self, names: frozenset[str]) -> bool:
         return any(self.weights.get(name) for name in names)

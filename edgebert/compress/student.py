@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgebert.artifact import content_hash
+from edgebert.compress.batches import token_rows
 from edgebert.compress.families import FAMILIES, Family, spread
 from edgebert.compress.folder import (
     SINGLE_LABEL,
@@ -25,7 +26,6 @@ from edgebert.compress.width import measure, narrow
 from edgebert.errors import DataError, RecipeError
 from edgebert.progress import SILENT, Progress
 from edgebert.tasks import Task
-from edgebert.tokenization import load_tokenizer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,7 +80,7 @@ def build_student(
         teacher: as `inspect` found it.
         spec: the layers to take and whether to prune the vocabulary.
         task: whose head the teacher has.
-        texts: the task's text, which pruning must not change the tokens of.
+        texts: the task's text, which pruning must not change the tokens of; begun anew for each use, never held.
         max_length: the longest input in tokens, special ones included.
         out: the student's folder.
         intermediate_size: neurons to keep in each feed-forward layer; default: all.
@@ -96,7 +96,6 @@ def build_student(
             f"lengths goes up to {max_length}, but {teacher.name} reads at most {teacher.positions} tokens",
             f"make the largest length {teacher.positions} or less",
         )
-    texts = list(texts)
     tokenizer = clean(tokenizer_json(teacher.path))
     kept = None
     if spec.vocabulary == "prune":
@@ -172,7 +171,7 @@ def _take(
     layer_map: Sequence[int],
     kept: NDArray[Any] | None,
     max_length: int,
-    texts: Sequence[str],
+    texts: Iterable[str],
     intermediate_size: int | None,
 ) -> Any:
     """The student's model, FP32: the teacher's class with some of its weights."""
@@ -186,7 +185,7 @@ def _take(
         family = replace(family, body="")
     weights = select_weights(source.state_dict(), family, layer_map)
     if intermediate_size is not None:
-        rows = [item.ids for item in load_tokenizer(teacher.path, max_length).encode_batch(texts)]
+        rows: Any = token_rows(texts, teacher.path, max_length)
         activities = measure(source, family, layer_map, rows, source.config.pad_token_id or 0)
         for new, old in enumerate(layer_map):
             narrow(weights, f"{family.layer_prefix}{new}.", family, activities[old], intermediate_size)
