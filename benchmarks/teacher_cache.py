@@ -1,6 +1,6 @@
 """Epochs with and without the teacher's answers on disk: `python benchmarks/teacher_cache.py TEACHER DATA`.
 
-TEACHER is the folder of a classifier, DATA a JSONL file with `text` and `label`, such as ../shared/models/… and
+TEACHER is the folder of a classifier, DATA a JSONL file with `text` and `intent`, such as ../shared/models/… and
 build/clinc150-data/train.jsonl. The student of the recipe section `--student` is distilled with fresh noise each epoch,
 and with one noised copy (`distill.copies: 1`), taking turns, each in a process of its own. Prints the seconds of the
 first epoch and the median of the later ones, and how many times quicker the later ones are with the answers on disk.
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--student", default='{"layers": 3, "intermediate_size": 576, "pieces": 2000}')
     parser.add_argument("--distill", default="{}", help="more keys of the distill section, as JSON")
     parser.add_argument("--text", default="text")
-    parser.add_argument("--label", default="label")
+    parser.add_argument("--label", default="intent")
     parser.add_argument("--length", type=int, default=32)
     parser.add_argument("--examples", type=int, default=3000)
     parser.add_argument("--epochs", type=int, default=3)

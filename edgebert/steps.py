@@ -76,7 +76,7 @@ def read_splits(recipe: Recipe, task: Task, progress: Progress = SILENT) -> Spli
     more: Collection[Record] = () if unlabelled is None else data.read_unlabelled(unlabelled, recipe.folder, task)
     if "validation" not in read:
         read["train"], read["validation"] = data.split_off(read["train"], 0.1, _seed(recipe))
-    every = {**read, "unlabelled": more}
+    every: Mapping[str, Collection[Record]] = {**read, "unlabelled": more}
     hashes = {name: stages.digest_of(_said(record) for record in records) for name, records in every.items()}
     known = {tuple(texts_of(record)) for record in read["train"]}
     seen = sum(tuple(texts_of(record)) in known for record in read["test"])

@@ -42,6 +42,9 @@ class Ragged:
     def __getitem__(self, index: int) -> NDArray[Any]:
         return self.flat[self.ends[index - 1] if index else 0 : self.ends[index]]
 
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        return (self[index] for index in range(len(self)))
+
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Of each row, int64."""
@@ -112,7 +115,7 @@ class _Rows:
     """Rows as they come, in one array that grows; of the dtype of the first row where no code is given."""
 
     def __init__(self, code: str) -> None:
-        self._flat = array(code) if code else None
+        self._flat: array[Any] | None = array(code) if code else None
         self._ends = array("q")
         self._shape: tuple[int, ...] = ()
 

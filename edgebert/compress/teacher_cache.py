@@ -216,7 +216,8 @@ class Recall:
         told = int.from_bytes(content[size:], "little")
         if len(content) < size + _CHECKSUM or zlib.crc32(content[:size], self._salt) != told:
             return None
-        row, at = {}, 0
+        row: Rows = {}
+        at = 0
         for part in self._parts:
             count = math.prod(part.shape(tokens))
             row[part.name] = np.frombuffer(content, part.dtype, count, at).reshape(part.shape(tokens))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,6 @@ import torch
 from tiny_tasks import LABELS, SINGLE, TAGS, TASKS, records_for
 
 from edgebert.compress import distill as module
-from edgebert.compress import teacher_cache
 from edgebert.compress.batches import encode
 from edgebert.compress.families import FAMILIES
 from edgebert.compress.folder import load_model
@@ -176,8 +176,8 @@ def test_a_disk_that_is_full(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(TrainingError, match="the disk is full"):
         recall(asked.collate([(0, 1)]))
     asked.settings = asked.settings.model_copy(update={"seed": 5})
-    free = teacher_cache.shutil.disk_usage(asked.folder)._replace(free=100)
-    monkeypatch.setattr(teacher_cache.shutil, "disk_usage", lambda _: free)
+    free = shutil.disk_usage(asked.folder)._replace(free=100)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
     with pytest.raises(TrainingError, match="GB of disk"):
         asked.recall()
 
