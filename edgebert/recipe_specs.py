@@ -262,6 +262,17 @@ class DistillSpec(_Training):
     temperature: Positive = Field(default=2.0, description="softens the teacher's answers in the logits loss")
     lr: Positive = Field(default=5e-4, description="peak learning rate")
     noise: Fraction = Field(default=0.1, description="share of word pieces replaced at random in the training text")
+    copies: Count | None = Field(
+        default=None,
+        description="noised copies of each text, which take turns: what the teacher answers to one is kept on disk, so "
+        "that it reads each once. Default: other noise in every epoch, and nothing kept",
+    )
+    cache_gb: float = Field(
+        default=8.0,
+        ge=0,
+        description="GB (10^9 bytes) of disk for the teacher's hidden states with copies, in half precision; what does "
+        "not fit is computed anew in every epoch",
+    )
 
 
 class MeasureSpec(Spec):

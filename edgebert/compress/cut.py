@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ class Plan:
     kept: NDArray[Any] | None
     positions: int
     intermediate_size: int | None
-    texts: Sequence[str]
+    texts: Iterable[str]
     seed: int
 
 

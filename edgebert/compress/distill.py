@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ from edgebert.compress.noise import Noise
 from edgebert.compress.objectives import FOCUSED, objective
 from edgebert.compress.projection import channels_of, projected
 from edgebert.compress.student import Student, load_student
+from edgebert.compress.teacher_cache import Recall, seen_again
 from edgebert.compress.vocabulary import all_pieces, id_map
 from edgebert.errors import RecipeError
 from edgebert.tasks import Task
@@ -52,7 +53,7 @@ def distill(
     *,
     task: Task = SINGLE_LABEL,
     layer_map: Sequence[int] | None = None,
-    train: Sequence[Record],
+    train: Iterable[Record],
     validation: Sequence[Record],
     labels: Sequence[str],
     lengths: Sequence[int],
@@ -73,7 +74,7 @@ def distill(
         spec: the distill section of the recipe.
         task: what both models do.
         layer_map: the teacher's layer for each of the student's; default: those it was built from.
-        train: the examples to learn from.
+        train: the examples to learn from, read once.
         validation: examples to report the accuracy on, at the end.
         labels: the labels in the teacher's order.
         lengths: sequence lengths; the largest cuts.
@@ -116,6 +117,8 @@ def distill(
             "relation_heads": spec.relation_heads,
             "focus": spec.focus,
             "entity_weight": spec.entity_weight,
+            "copies": spec.copies,
+            "cache_gb": spec.cache_gb if spec.copies else None,
         }
         family = FAMILIES[student.model_type] if task.has_head else replace(FAMILIES[student.model_type], body="")
         whole = Imitation(
@@ -123,9 +126,12 @@ def distill(
             spec.entity_weight, labels.index("O") if "O" in labels else None, channels=channels,
         )  # fmt: skip
 
+        recall = _recall(whole, spec, examples, collate, work, identity, progress)
+        whole = replace(whole, recall=recall)
+
         def job(name: str, settings: Any, loss: Imitation) -> training.Job:
             return training.Job(
-                name=name, model=model, loss=loss, collate=collate, lengths=[len(ids) for ids in examples.ids],
+                name=name, model=model, loss=loss, collate=collate, lengths=examples.ids.lengths,
                 settings=settings, identity=identity | {"stage": name}, work=work / name, progress=progress,
                 checkpoint_every=checkpoint_every,
             )  # fmt: skip
@@ -139,6 +145,8 @@ def distill(
                 early = spec.model_copy(update={"epochs": spec.intermediate_epochs})
                 _once(job("intermediate", early, replace(whole, weights=inside)))
             training.train(job("distil", spec, whole))
+        if recall is not None:
+            recall.close()
         if validation:
             answering = callable_model(model, task)
             value = training.evaluate(answering, task, validation, start, labels, lengths[-1])
@@ -171,15 +179,41 @@ def _once(job: Any) -> None:
     job.model.load_state_dict(load_file(kept), strict=True)
 
 
+def _recall(
+    whole: Imitation, spec: DistillSpec, examples: Examples, collate: _Collate, work: Path,
+    identity: Mapping[str, Any], progress: Progress,
+) -> Recall | None:  # fmt: skip
+    """What keeps the teacher's answers between epochs; None where each is seen once."""
+    if spec.copies is None:
+        return None
+    kept = seen_again(spec.copies, (spec.layerwise_epochs, spec.intermediate_epochs, spec.epochs))
+    if not kept:
+        return None
+    also = {"hidden": 1.0} if spec.layerwise_epochs else {}
+    asked = replace(whole, weights={**also, **whole.weights})
+    first = (0,) if whole.weights.get("embedding") else ()
+    recall = Recall(
+        asked.ask, work / "teacher", lengths=examples.ids.lengths, copies=kept, budget=spec.cache_gb * 1e9,
+        hidden=(*first, *sorted({layer + 1 for layer in whole.layers})), probe=collate([(0, 0)]),
+        per_token=objective(whole.task).answers_per_token, identity={**identity, "settings": spec.model_dump()},
+    )  # fmt: skip
+    size = recall.size / 1e9
+    progress.say(f"distil: the teacher's answers to {recall.share:.0%} of the texts are kept, {size:.2f} GB at most")
+    return recall
+
+
 class _Collate:
-    """Batches for both models: the same noised pieces, each in its own numbering."""
+    """Batches for both models: the same noised pieces, each in its own numbering.
+
+    With `distill.copies` the noise of an epoch is that of the copy whose turn it is. `rows` are (copy, example).
+    """
 
     def __init__(self, examples: Examples, start: Path, teacher: Teacher, spec: DistillSpec, task: Task) -> None:
         own = tokenizer_json(start)
         pieces = all_pieces(own)
         specials = special_tokens(start, own)
         special = {pieces[token] for token in specials.values()}
-        self._examples, self._task = examples, task
+        self._examples, self._task, self._copies = examples, task, spec.copies
         self._to_teacher = id_map(pieces, all_pieces(tokenizer_json(teacher.path)))
         self.pad_id = pieces[specials["pad_token"]]
         self._noise = Noise(
@@ -193,9 +227,11 @@ class _Collate:
     def __call__(self, pairs: Sequence[tuple[int, int]]) -> Batch:
         import torch
 
-        rows = [self._noise.apply(self._examples.ids[i], epoch, i) for epoch, i in pairs]
+        pairs = [(epoch % (self._copies or epoch + 1), i) for epoch, i in pairs]
+        rows = [self._noise.apply(self._examples.ids[i].tolist(), copy, i) for copy, i in pairs]
         batch = batch_of(self._examples, rows, [i for _, i in pairs], self.pad_id, self._task)
-        return batch | {"teacher_ids": torch.from_numpy(self._to_teacher[batch["input_ids"].numpy()])}
+        known = {"teacher_ids": torch.from_numpy(self._to_teacher[batch["input_ids"].numpy()])}
+        return batch | known | {"rows": torch.tensor(pairs)}
 
 
 def _checked(spec: DistillSpec, task: Task) -> dict[str, float]:

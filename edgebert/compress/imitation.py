@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,7 @@ class Imitation:
             among the teacher's, Xu et al. 2020, arXiv:2002.02925, and MobileBERT's in progressive transfer,
             arXiv:2004.02984).
         channels: the teacher's channels that a narrower student took, int64 [width]: those that such a layer is given.
+        recall: instead of the teacher itself (`teacher_cache`).
     """
 
     teacher: Any
@@ -62,13 +63,13 @@ class Imitation:
     outside: int | None = None
     forced: bool = False
     channels: Any = None
+    recall: Callable[[Batch], Seen] | None = None
 
     def __call__(self, model: Any, batch: Batch) -> Tensor:
         """The weighted sum for the batch, a scalar that has gradients for `model`."""
         import torch
 
-        with torch.no_grad():
-            taught = self._see(self.teacher.to(batch["input_ids"].device), batch, "teacher_ids", self.layers)
+        taught = self.ask(batch) if self.recall is None else self.recall(batch)
         with self._fed(model, taught.hidden):
             learned = self._see(model, batch, "input_ids", range(len(self.layers)))
         config = self.teacher.config
@@ -81,6 +82,13 @@ class Imitation:
         with torch.autocast(batch["input_ids"].device.type, enabled=False):  # a loss is always in FP32
             pair = replace(pair, student_hidden=project(model, learned.hidden))
             return total(pair, self.weights)
+
+    def ask(self, batch: Batch) -> Seen:
+        """What the teacher sees in a batch, without gradients."""
+        import torch
+
+        with torch.no_grad():
+            return self._see(self.teacher.to(batch["input_ids"].device), batch, "teacher_ids", self.layers)
 
     def _reads(self, names: frozenset[str]) -> bool:
         return any(self.weights.get(name) for name in names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,12 @@ _BATCH = 50
 Watcher = Callable[["Tensor", "Tensor"], None]
 
 
-def sample(texts: Sequence[str]) -> list[str]:
-    """Some of the texts, the same each time."""
-    return [texts[i] for i in shuffled(len(texts), 0)[:SAMPLE]]
+def sample(texts: Iterable[str]) -> list[str]:
+    """Some of the texts, the same each time; they are gone through twice, and never held."""
+    chosen = [int(i) for i in shuffled(sum(1 for _ in texts), 0)[:SAMPLE]]
+    wanted = set(chosen)
+    found = {i: text for i, text in enumerate(texts) if i in wanted}
+    return [found[i] for i in chosen]
 
 
 def batches(rows: Sequence[Sequence[int]], pad_id: int) -> Iterator[tuple[Tensor, Tensor]]:

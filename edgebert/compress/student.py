@@ -76,7 +76,7 @@ def build_student(
         teacher: as `inspect` found it.
         spec: the layers, heads and hidden size to keep, and whether to prune the vocabulary.
         task: whose head the teacher has.
-        texts: the task's text, which pruning must not change the tokens of.
+        texts: the task's text, which pruning must not change the tokens of; begun anew for each use, never held.
         unseen: texts that decide nothing: how many of them pruning splits otherwise is told, as of new ones.
         max_length: the longest input in tokens, special ones included.
         out: the student's folder.
@@ -94,7 +94,6 @@ def build_student(
             f"lengths goes up to {max_length}, but {teacher.name} reads at most {teacher.positions} tokens",
             f"make the largest length {teacher.positions} or less",
         )
-    texts = list(texts)
     tokenizer = clean(tokenizer_json(teacher.path))
     kept = None
     if spec.vocabulary == "prune":
