@@ -83,7 +83,8 @@ def importance(
                     score = score + (torch.randn(answer.shape, generator=draw) * answer * real).sum()
                 gradients = torch.autograd.grad(score, [contexts[layer] for layer in layers])
                 for layer, gradient in zip(layers, gradients, strict=True):
-                    change = (contexts[layer] * gradient).detach().double().unflatten(-1, (heads, -1)).sum(dim=(1, 3))
+                    product = (contexts[layer] * gradient).detach().double()
+                    change = product.reshape(*product.shape[:-1], heads, -1).sum(dim=(1, 3))
                     total[layer] += change.square().sum(dim=0).numpy()
     finally:
         for parameter in wanted:
@@ -113,7 +114,8 @@ def squeeze(seen: Seen, outgoing: Matrix, heads: Sequence[int], old: int, new: i
         new: of the student's, not more.
     """
     width = outgoing.shape[1]
-    made = Squeezed(*(np.zeros((len(heads) * new, width)) for _ in range(3)), np.zeros((width, len(heads) * new)))
+    down = [np.zeros((len(heads) * new, width)) for _ in range(3)]
+    made = Squeezed(down[0], down[1], down[2], np.zeros((width, len(heads) * new)))
     for index, head in enumerate(heads):
         ours, theirs = slice(index * new, (index + 1) * new), slice(head * old, (head + 1) * old)
         if new == old:

@@ -74,7 +74,7 @@ def tell(point: Moments, kept: NDArray[np.int64]) -> Told:
     covariance = point.covariance
     inner = covariance[np.ix_(kept, kept)]
     inner = inner + np.eye(len(kept)) * max(_RIDGE * float(np.trace(covariance)) / len(covariance), 1e-30)
-    matrix = np.linalg.solve(inner, covariance[kept]).T
+    matrix: Matrix = np.linalg.solve(inner, covariance[kept]).T.astype(np.float64)
     matrix[kept] = np.eye(len(kept))
     offset = point.mean - matrix @ point.mean[kept]
     offset[kept] = 0.0
