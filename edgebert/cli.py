@@ -137,7 +137,7 @@ def predict(artifact: Path, texts: tuple[str, ...], threads: str, as_json: bool)
     """
     from edgebert import load
 
-    with load(artifact, threads=cli_output.threads(threads)) as model:
+    with load(artifact, threads=cli_answers.threads(threads)) as model:
         for text in texts or cli_output.lines_of_stdin():
             given = cli_answers.question(text, model.task.roles)
             answer = model.predict(given)

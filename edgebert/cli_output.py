@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -110,18 +110,6 @@ def numbers(option: str, written: str) -> tuple[int, ...]:
     if not found or min(found) < 1 or len(set(found)) != len(found):
         told = f"{option} {written!r} is not a list of different positive numbers"
         raise UsageError(told, f"such as {option} {'1,2' if option == '--threads' else '16,32'}")
-    return found
-
-
-def threads(written: str) -> int | Literal["auto"]:
-    """`--threads` of one model: a number, or `auto`. Raises UsageError."""
-    if written == "auto":
-        return "auto"
-    try:
-        (found,) = numbers("--threads", written)
-    except (UsageError, ValueError) as error:
-        told = f"--threads {written!r} is neither a positive number nor auto"
-        raise UsageError(told, "such as --threads 2, or --threads auto") from error
     return found
 
 

@@ -194,8 +194,7 @@ class StudentSpec(Spec):
         "taken is drawn at random by distill.seed, and may be of any size, layers and intermediate_size too",
     )
     config: dict[Name, Setting] = Field(
-        default={},
-        description="further settings of the student's Hugging Face configuration, such as hidden_act: relu",
+        default={}, description="further settings of the student's Hugging Face configuration (hidden_act: relu)"
     )
     vocabulary: Literal["prune", "keep"] = Field(
         default="prune", description="prune: keep only the word pieces that the task's text needs"
@@ -270,8 +269,7 @@ class DistillSpec(_Training):
     cache_gb: float = Field(
         default=8.0,
         ge=0,
-        description="GB (10^9 bytes) of disk for the teacher's hidden states with copies, in half precision; what does "
-        "not fit is computed anew in every epoch",
+        description="GB (10^9 bytes) of disk for the teacher's hidden states with copies; the rest is computed anew",
     )
 
 
