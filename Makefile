@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: demo test test-slow setup lint clean
+.PHONY: demo test test-slow test-emulated setup lint clean
 
 demo: setup
 	$(BIN)/edgebert demo
@@ -15,6 +15,9 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
+
+test-emulated: setup
+	$(BIN)/python -m pytest -m emulated tests/devices
 
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python -m pytest tests/static

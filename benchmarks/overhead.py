@@ -32,8 +32,8 @@ def engine_call(model: Any, inputs: dict[str, Any]) -> Callable[[], Any]:
         session, names = runtime._session, runtime._outputs
         return lambda: session.run(names, inputs)
     if kind == "openvino":
-        request, _, outputs = runtime._bound[next(iter(inputs.values())).shape[1]]
-        return lambda: (request.infer(share_outputs=True), [tensor.data for tensor in outputs])
+        request, _ = runtime._bound[next(iter(inputs.values())).shape[1]]
+        return lambda: request.infer(share_outputs=True)
     if kind == "tflite":
         runner = runtime._runners[next(iter(inputs.values())).shape[1]]
         feed = {name: inputs[name].astype(dtype) for name, dtype in runtime._inputs}

@@ -1,10 +1,11 @@
 """Does `edgebert serve` stand twice its capacity? `python benchmarks/serve.py ARTIFACT [--seconds 60] [--json]`.
 
 Starts the server on loopback with `--queue` texts of room, and keeps twice as many texts on their way to it from a
-process of its own: connections that each send lists of texts, one request after another. Prints how many were
-answered, how many were told to come back (429), the latency of both, errors, wrong answers (each is compared with
-`edgebert.load(ARTIFACT).predict`), and the server's memory after warm-up and at the end. The last step is a SIGTERM
-in the middle of the load: what was accepted must still be answered.
+process of its own: eight connections, each with a list of a quarter of the room, and with the next one as soon as there
+is an answer, also when that was to come back later. Prints how many were answered, how many were told to come back
+(429), the latency of both, errors, wrong answers (each is compared with `edgebert.load(ARTIFACT).predict`), and the
+server's memory after warm-up and at the end. The last step is a SIGTERM in the middle of a request: what was accepted
+must still be answered.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ import http.client
 import json
 import random
 import re
+import select
+import selectors
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -28,44 +33,107 @@ import edgebert
 from edgebert import golden
 from edgebert.artifact import Artifact
 
-LIST = 4  # texts of one request
+#: Requests that fill the room. Few and long ones: the model is then what the server waits for, and not its HTTP, which
+#: would keep a small model waiting and the room empty.
+FILLING = 4
 WARM = 0.2  # share of the time after which memory is first looked at
 
+#: Questions with their right answers.
+Pool = list[tuple[Any, dict[str, Any]]]
 
-class Client(threading.Thread):
-    """One connection that asks until it is told to stop."""
 
-    def __init__(self, port: int, pool: Sequence[tuple[Any, dict[str, Any]]], until: float, seed: int) -> None:
+@dataclass(frozen=True)
+class Asked:
+    """A request as it is sent, and the body that must come back."""
+
+    request: bytes
+    answer: bytes
+
+
+class Line:
+    """One connection with one request on its way."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+        self._read = b""
+
+    def ask(self, asked: Asked) -> None:
+        """Send; the answer is for `received`."""
+        self.asked, self.since = asked, time.perf_counter()
+        self.socket.sendall(asked.request)
+
+    def received(self) -> tuple[int, bytes, bytes] | None:
+        """Status, headers and body when all of them are there. Raises OSError when the server hung up."""
+        got = self.socket.recv(1 << 16)
+        if not got:
+            raise ConnectionError("the server hung up")
+        self._read += got
+        headers, _, body = self._read.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: (\d+)", headers)
+        if length is None or len(body) < int(length[1]):
+            return None
+        self._read = b""
+        return int(headers[9:12]), headers, body
+
+
+class Load(threading.Thread):
+    """Keeps a request on its way over each of `count` connections until the time is over.
+
+    One thread without a pause, whose requests were made beforehand and whose answers are compared as bytes: it spends
+    a fraction of what a server spends on a request. So the server never waits for its clients, however quick it is.
+    """
+
+    def __init__(self, port: int, count: int, asked: Sequence[Asked], until: float) -> None:
         super().__init__()
-        self.port, self.pool, self.until = port, pool, until
-        self.draw = random.Random(seed)
+        self.until = until
+        self._asked, self._draw = asked, random.Random(0)
+        self._lines = [Line(port) for _ in range(count)]
         self.answered: list[float] = []
         self.refused: list[float] = []
         self.wrong = 0
         self.errors: list[str] = []
 
     def run(self) -> None:
-        """Ask, compare, count."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        while time.monotonic() < self.until:
-            chosen = self.draw.choices(self.pool, k=LIST)
-            start = time.perf_counter()
-            try:
-                connection.request("POST", "/predict", json.dumps([text for text, _ in chosen]))
-                response = connection.getresponse()
-                body = json.loads(response.read())
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                self.errors.append(f"{type(error).__name__}: {error}")
-                return
-            took = time.perf_counter() - start
-            if response.status == 429 and int(response.headers["Retry-After"]) >= 1:
-                self.refused.append(took)
-                time.sleep(0.02)  # far less than it was told: the load has to stay
-            elif response.status != 200:
-                self.errors.append(f"{response.status}: {body}")
-            else:
-                self.answered.append(took)
-                self.wrong += body != [answer for _, answer in chosen]
+        """Ask, compare, count; what is on its way in the end is waited for."""
+        with selectors.DefaultSelector() as waiting:
+            for line in self._lines:
+                waiting.register(line.socket, selectors.EVENT_READ, line)
+                line.ask(self._draw.choice(self._asked))
+            while waiting.get_map():
+                ready = waiting.select(60)
+                for key, _ in ready:
+                    if not self._goes_on(key.data):
+                        waiting.unregister(key.fileobj)
+                if not ready:
+                    self.errors.append("no answer for 60 s")
+                    break
+        for line in self._lines:
+            line.socket.close()
+
+    def _goes_on(self, line: Line) -> bool:
+        """Whether this connection still has a request on its way, now that something has come."""
+        try:
+            found = line.received()
+            if found is None:
+                return True
+            self._count(line, *found)
+            if time.monotonic() >= self.until:
+                return False
+            line.ask(self._draw.choice(self._asked))
+        except OSError as error:
+            self.errors.append(f"{type(error).__name__}: {error}")
+            return False
+        return True
+
+    def _count(self, line: Line, status: int, headers: bytes, body: bytes) -> None:
+        took = time.perf_counter() - line.since
+        if status == 429 and re.search(rb"(?i)\r\nretry-after: [1-9]", headers):
+            self.refused.append(took)
+        elif status != 200:
+            self.errors.append(f"{status}: {body[:300]!r}")
+        else:
+            self.answered.append(took)
+            self.wrong += body != line.asked.answer
 
 
 def start(artifact: Path, *options: str) -> tuple[subprocess.Popen[str], int]:
@@ -80,16 +148,21 @@ def start(artifact: Path, *options: str) -> tuple[subprocess.Popen[str], int]:
     return server, int(found[1])
 
 
-def memory(port: int) -> int:
-    """Resident bytes of the server, as it says itself."""
+def metric(port: int, name: str) -> int:
+    """A figure of the server as it says itself."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("GET", "/metrics")
     text = connection.getresponse().read().decode()
     connection.close()
-    return int(float(re.search(r"^process_resident_memory_bytes (\S+)", text, re.MULTILINE)[1]))  # type: ignore[index]
+    return int(float(re.search(rf"^{name} (\S+)", text, re.MULTILINE)[1]))  # type: ignore[index]
 
 
-def pool_of(artifact: Path) -> list[tuple[Any, dict[str, Any]]]:
+def memory(port: int) -> int:
+    """Resident bytes of the server."""
+    return metric(port, "process_resident_memory_bytes")
+
+
+def pool_of(artifact: Path) -> Pool:
     """Questions of mixed lengths with their right answers."""
     with edgebert.load(artifact) as model:
         loaded: Artifact = model.artifact
@@ -99,46 +172,57 @@ def pool_of(artifact: Path) -> list[tuple[Any, dict[str, Any]]]:
         return [(record, model.predict(record).to_json()) for record in asked]
 
 
+def asked_of(pool: Pool, texts: int, count: int = 64) -> list[Asked]:
+    """Requests of so many texts each, and their right answers as the server writes JSON."""
+    draw = random.Random(0)
+    found = []
+    for _ in range(count):
+        chosen = draw.choices(pool, k=texts)
+        body = json.dumps([text for text, _ in chosen]).encode()
+        head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+        answer = json.dumps([answer for _, answer in chosen], ensure_ascii=False)
+        found.append(Asked(head.encode() + body, answer.encode()))
+    return found
+
+
 def hold(artifact: Path, *, seconds: float, queue: int, workers: int) -> dict[str, Any]:
     """The whole trial; see the module's text."""
-    pool = pool_of(artifact)
-    server, port = start(artifact, "--queue", str(queue), "--workers", str(workers))
+    pool, texts = pool_of(artifact), max(1, queue // FILLING)
+    room = max(len(json.dumps([text] * texts)) for text, _ in pool)
+    server, port = start(artifact, "--queue", str(queue), "--workers", str(workers), "--max-body", str(room))
     try:
-        until = time.monotonic() + seconds
-        clients = [Client(port, pool, until, seed) for seed in range(2 * queue // LIST)]
-        for client in clients:
-            client.start()
+        load = Load(port, 2 * FILLING, asked_of(pool, texts), time.monotonic() + seconds)
+        load.start()
         time.sleep(WARM * seconds)
         first = memory(port)
-        for client in clients:
-            client.join()
+        load.join()
         last = memory(port)
-        code, cut = ended(server, port, pool)
+        code, cut = ended(server, port, pool, texts)
     finally:
         server.kill()
         server.wait()
-    answered = sorted(took for client in clients for took in client.answered)
-    refused = sorted(took for client in clients for took in client.refused)
+    answered, refused = sorted(load.answered), sorted(load.refused)
     return {
         "artifact": artifact.name, "seconds": seconds, "queue": queue, "workers": workers,
-        "clients": len(clients), "texts_a_request": LIST, "answered": len(answered), "refused": len(refused),
-        "texts_a_second": round(len(answered) * LIST / seconds, 1),
+        "connections": 2 * FILLING, "texts_a_request": texts, "answered": len(answered), "refused": len(refused),
+        "texts_a_second": round(len(answered) * texts / seconds, 1),
         "answered_ms": spread(answered), "refused_ms": spread(refused),
-        "wrong": sum(client.wrong for client in clients), "errors": [e for client in clients for e in client.errors],
+        "wrong": load.wrong, "errors": load.errors,
         "rss_mb": [round(first / 1e6, 1), round(last / 1e6, 1)], "exit_code": code, "cut_off": cut,
     }  # fmt: skip
 
 
-def ended(server: subprocess.Popen[str], port: int, pool: Sequence[tuple[Any, dict[str, Any]]]) -> tuple[int, int]:
+def ended(server: subprocess.Popen[str], port: int, pool: Pool, texts: int) -> tuple[int, int]:
     """SIGTERM while a request is being answered: the exit code, and whether that request was cut off (0 or 1)."""
     longest = max(pool, key=lambda item: len(json.dumps(item[0])))
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request("POST", "/predict", json.dumps([longest[0]] * LIST))
-    time.sleep(0.002)
+    connection.request("POST", "/predict", json.dumps([longest[0]] * texts))
+    while not (metric(port, "edgebert_texts_in_house") or select.select([connection.sock], [], [], 0)[0]):
+        pass  # not in the house yet
     server.send_signal(signal.SIGTERM)
     try:
         response = connection.getresponse()
-        whole = response.status == 200 and json.loads(response.read()) == [longest[1]] * LIST
+        whole = response.status == 200 and json.loads(response.read()) == [longest[1]] * texts
     except (OSError, http.client.HTTPException, ValueError):
         whole = False
     return server.wait(60), int(not whole)

@@ -22,6 +22,9 @@ from . import native
 from .facts import linux_facts
 from .remote import WORKER_ENVIRONMENT, check_exit, too_slow
 
+#: What another interpreter is asked: why it counts as emulated.
+_ASK = "from edgebert.devices.facts import linux_facts; print('emulated:', linux_facts().get('emulated_because', ''))"
+
 
 class Local:
     """Runs the worker as a subprocess; nothing is copied, since the files are here."""
@@ -29,11 +32,14 @@ class Local:
     def __init__(self, name: str, python: str) -> None:
         self.name = name
         self._python = python
+        self._emulated: dict[str, Any] | None = None
         self._scratch = Path(tempfile.mkdtemp(prefix="edgebert-local-"))
 
     def facts(self) -> dict[str, Any]:
         """The machine's facts, now."""
-        return linux_facts() | {"python": self._python if self.name != "local" else sys.version.split()[0]}
+        if self.name == "local":
+            return linux_facts() | {"python": sys.version.split()[0]}
+        return linux_facts() | {"python": self._python} | self._emulation()
 
     def put(self, source: Path, name: str) -> str:
         """The path of `source` itself."""
@@ -56,7 +62,7 @@ class Local:
         # Not the current folder: a folder of the user's named `edgebert` must not be imported in our place.
         environment = os.environ | WORKER_ENVIRONMENT
         if self.name != "local":
-            environment["PYTHONPATH"] = os.pathsep.join(_import_paths(self._scratch))
+            environment |= self._imports()
         environment[PARENT] = str(os.getpid())
         environment[SPAWNED] = str(time.time_ns())
         with log.open("wb") as errors, output.open("wb") as events:
@@ -84,6 +90,26 @@ class Local:
     ) -> list[dict[str, Any]]:
         """Figures of a benchmark program of the user's; see `native.measure`."""
         return native.measure(native.Here(self.name, self._scratch / "native", self.facts), artifacts, binary, **plan)
+
+    def _imports(self) -> dict[str, str]:
+        return {"PYTHONPATH": os.pathsep.join(_import_paths(self._scratch))}
+
+    def _emulation(self) -> dict[str, Any]:
+        """Whether the interpreter runs in an emulator, as it tells itself; asked once, nothing where it cannot say.
+
+        The features that `/proc/cpuinfo` lists are not the emulated processor's, so they go.
+        """
+        if self._emulated is None:
+            try:
+                done = subprocess.run(
+                    [self._python, "-c", _ASK], env=os.environ | WORKER_ENVIRONMENT | self._imports(),
+                    stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                )  # fmt: skip
+            except OSError:  # `run` will say so
+                return {}
+            told = done.stdout.strip().removeprefix("emulated:").strip() if done.stdout.startswith("emulated:") else ""
+            self._emulated = {"emulated": True, "emulated_because": told, "features": []} if told else {}
+        return self._emulated
 
     def cleanup(self) -> None:
         """Remove the scratch folder."""

@@ -26,6 +26,7 @@ from edgebert.artifact import MANIFEST, sha256
 from edgebert.errors import DeviceError
 
 from . import agent as there
+from .limits import timeout_factor
 
 #: Seconds between two signs of life, and of silence after which the device gives the session up.
 HEARTBEAT = 5.0
@@ -62,8 +63,11 @@ class Agent:
         cache: the folder there to work in; None for `edgebert` in the user's cache folder.
         timeout: seconds until it must have answered.
 
+    Every time limit, this one and those of commands, is multiplied by `timeout_factor()`.
+
     Raises:
         DeviceError: it does not answer.
+        UsageError: EDGEBERT_TIMEOUT_FACTOR is no such number.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class Agent:
     ) -> None:
         self.name = name
         self._explain = explain
+        self._factor = timeout_factor()
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._stderr = b""
         self._lock = threading.Lock()
@@ -97,8 +102,8 @@ class Agent:
         for thread in self._threads:
             thread.start()
         try:
-            self._write(_SOURCE + json.dumps({"silence": SILENCE, "cache": cache}).encode() + b"\n")
-            self.hello = self._await("hello", time.monotonic() + timeout)
+            self._write(_SOURCE + json.dumps({"silence": SILENCE * self._factor, "cache": cache}).encode() + b"\n")
+            self.hello = self._await("hello", time.monotonic() + timeout * self._factor)
         except BaseException:
             self.close()
             raise
@@ -127,6 +132,7 @@ class Agent:
         Raises:
             DeviceError: the time is over, or the line broke.
         """
+        timeout *= self._factor
         order = {"do": "run", "argv": list(command), "env": dict(environment or {}), "seconds": timeout}
         self._write(json.dumps(order).encode() + b"\n")
         ended = self._await("exit", time.monotonic() + timeout + GRACE, sink, limit=timeout)

@@ -25,6 +25,7 @@ from edgebert.doctor import Finding
 from edgebert.errors import DeviceError, UsageError
 
 from .environments import Environments, examine
+from .limits import timeout_factor
 from .remote import BOOTSTRAP, Agent, Engines, digest, failed, quoted, too_slow
 
 #: A config file to use instead of the user's.
@@ -175,9 +176,9 @@ class Ssh:
             "ControlMaster": "yes" if master else "no",
             "ControlPath": socket,
             "ControlPersist": "no",
-            "ConnectTimeout": "10",
+            "ConnectTimeout": f"{10 * timeout_factor():.0f}",
             "ServerAliveInterval": "5",
-            "ServerAliveCountMax": "3",
+            "ServerAliveCountMax": f"{3 * timeout_factor():.0f}",
             "ClearAllForwardings": "yes",
             "ForwardX11": "no",
             "RemoteCommand": "none",
@@ -194,7 +195,7 @@ class Ssh:
 
     def _copy(self, command: list[str], what: str, *, feed: Any = None, stdout: IO[bytes] | None = None) -> None:
         """Run a copying command beside the agent."""
-        remote = quoted(["env", "LC_ALL=C", *command])
+        remote, limit = quoted(["env", "LC_ALL=C", *command]), COPY_TIMEOUT * timeout_factor()
         with tempfile.TemporaryFile(dir=self._folder) as errors:
             process = subprocess.Popen(
                 [*self._ssh(master=False), remote], stderr=errors, stdout=stdout or subprocess.DEVNULL,
@@ -207,9 +208,9 @@ class Ssh:
                         feed(process.stdin)
                     with contextlib.suppress(BrokenPipeError):
                         process.stdin.close()
-                code = process.wait(COPY_TIMEOUT)
+                code = process.wait(limit)
             except subprocess.TimeoutExpired as error:
-                raise too_slow(self.name, COPY_TIMEOUT, what) from error
+                raise too_slow(self.name, limit, what) from error
             finally:
                 process.kill()
                 process.wait()

@@ -43,6 +43,7 @@ class Manifest:
     settings: Mapping[str, Any] = field(default_factory=dict)
     parameters: int = 0
     lineage: tuple[Mapping[str, Any], ...] = ()
+    proven: tuple[Mapping[str, str], ...] = ()
     tools: Mapping[str, str] = field(default_factory=dict)
     licence: str = "unknown"
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -198,6 +199,7 @@ def _parse(path: Path) -> Manifest:
             body[key] = tuple(TensorSpec(t["name"], t["dtype"], tuple(t["shape"])) for t in body[key])
         for key in ("labels", "model_files", "lengths", "lineage"):
             body[key] = tuple(body[key])
+        body["proven"] = tuple(body.get("proven", ()))
         manifest = Manifest(**body)
     except (KeyError, TypeError) as error:
         raise ArtifactError(f"{path.parent}: {damaged[0]} ({error})", damaged[1]) from error

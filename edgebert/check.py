@@ -198,7 +198,7 @@ def measure_all(
                 seed=launch,
                 seconds=plan.seconds,
             )
-            events = _launch(device, job, folder, earlier.file(launch))
+            events = run_job(device, job, folder, earlier.file(launch))
             if job.predict and not any(event.get("first") == 0 for event in events):
                 events = [*earlier.outputs, *events]
             gathered[candidate.name].take(events)
@@ -221,8 +221,12 @@ def _key(candidate: Candidate, device: Device, data: Path, plan: Plan, number: i
     return hashlib.sha256(json.dumps(decides).encode()).hexdigest()
 
 
-def _launch(device: Device, job: Job, folder: Path, output: Path) -> Sequence[Mapping[str, Any]]:
-    """Run one job, and return its events, which stand in `output` as they come."""
+def run_job(device: Device, job: Job, folder: Path, output: Path) -> Sequence[Mapping[str, Any]]:
+    """Run one job, and return its events, which stand in `output` as they come.
+
+    Raises:
+        EdgebertError: as the worker tells it; a DeviceError where it stopped early.
+    """
     job_file = folder / "job.json"
     job_file.write_text(job.to_json(), "utf-8")
     device.run(device.put(job_file, "job.json"), output, timeout=LAUNCH_TIMEOUT + job.seconds)

@@ -127,9 +127,9 @@ def export(
 @main.command(cls=Verb, example='edgebert predict build/intents/artifacts/onnx-int8 "wake me at seven"')
 @click.argument("artifact", type=FOLDER)
 @click.argument("texts", nargs=-1, metavar="[TEXT]...")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the engine.")
+@click.option("--threads", default="1", show_default=True, help="Of the engine; auto: as many as are best here.")
 @as_json
-def predict(artifact: Path, texts: tuple[str, ...], threads: int, as_json: bool) -> None:
+def predict(artifact: Path, texts: tuple[str, ...], threads: str, as_json: bool) -> None:
     """Answer texts, given as arguments or one a line on stdin.
 
     A task that reads two texts (pairs, question and context) takes them divided by a tab, or as a JSON object.
@@ -137,7 +137,7 @@ def predict(artifact: Path, texts: tuple[str, ...], threads: int, as_json: bool)
     """
     from edgebert import load
 
-    with load(artifact, threads=threads) as model:
+    with load(artifact, threads=cli_answers.threads(threads)) as model:
         for text in texts or cli_output.lines_of_stdin():
             given = cli_answers.question(text, model.task.roles)
             answer = model.predict(given)
@@ -215,12 +215,19 @@ def bench(
 
 @main.command(cls=Verb, example="edgebert verify build/intents/artifacts/openvino-int8")
 @click.argument("artifact", type=FOLDER)
+@click.option("--record", is_flag=True, help="Write into its manifest that they held on the device's instruction set.")
+@on_device
 @as_json
-def verify(artifact: Path, as_json: bool) -> None:
-    """Check an artifact: checksums, manifest, and its golden answers in this machine's engine."""
-    from edgebert.single import verify_artifact
+def verify(artifact: Path, record: bool, device: str, as_json: bool) -> None:
+    """Check an artifact: checksums, manifest, and its golden answers in the device's engine.
 
-    cli_output.verified(verify_artifact(artifact), as_json=as_json)
+    With --record the artifact gets another id, since its manifest is part of it.
+    """
+    from edgebert.single import prove_artifact, verify_artifact
+
+    here = device == "local" and not record
+    found = verify_artifact(artifact) if here else prove_artifact(artifact, device, record=record)
+    cli_output.verified(found, as_json=as_json)
 
 
 @main.command(cls=Verb, example="edgebert report build/monday build/tuesday -o build/comparison --fail-on slower")

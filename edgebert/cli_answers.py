@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
+from edgebert import cli_output
 from edgebert.errors import DataError, UsageError
 
 
@@ -20,6 +21,18 @@ def pairs(option: str, written: Sequence[str]) -> dict[str, Any]:
             found[key] = json.loads(value)
         except ValueError:
             found[key] = value
+    return found
+
+
+def threads(written: str) -> int | Literal["auto"]:
+    """`--threads` of one model: a number, or `auto`. Raises UsageError."""
+    if written == "auto":
+        return "auto"
+    try:
+        (found,) = cli_output.numbers("--threads", written)
+    except (UsageError, ValueError) as error:
+        told = f"--threads {written!r} is neither a positive number nor auto"
+        raise UsageError(told, "such as --threads 2, or --threads auto") from error
     return found
 
 

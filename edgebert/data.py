@@ -23,12 +23,14 @@ from edgebert.data_conll import read_conll
 from edgebert.data_records import record_of, text_of
 from edgebert.data_rows import READERS, lines_of, numbered
 from edgebert.data_squad import read_squad
+from edgebert.data_stream import Unlabelled
 from edgebert.errors import DataError
 from edgebert.tasks import Record, Task
 
 __all__ = [
     "Record",
     "Split",
+    "Unlabelled",
     "check_labels",
     "labels_of",
     "read_records",
@@ -88,7 +90,7 @@ def read_split(split: Split, folder: Path, task: Task) -> list[Record]:
     return records
 
 
-def read_unlabelled(split: Split, folder: Path, task: Task) -> list[Record]:
+def read_unlabelled(split: Split, folder: Path, task: Task) -> Unlabelled:
     """Records of what a model reads, without answers: a table of the task's roles, or texts one a line.
 
     Raises:
@@ -97,9 +99,13 @@ def read_unlabelled(split: Split, folder: Path, task: Task) -> list[Record]:
     path = folder / Path(split.path).expanduser()
     columns = split.columns(task)
     roles = {role: columns.get(role, role) for role in task.roles}
-    if _format(path, split.format) == "txt" and task.roles == ("text",):
-        return [{"text": text} for text in read_texts(path, format="txt", encoding=split.encoding)]
-    return list(read_records(path, roles, format=split.format, encoding=split.encoding))
+
+    def read() -> Iterator[Record]:
+        if _format(path, split.format) == "txt" and task.roles == ("text",):
+            return ({"text": text} for text in read_texts(path, format="txt", encoding=split.encoding))
+        return read_records(path, roles, format=split.format, encoding=split.encoding)
+
+    return Unlabelled(path, read)
 
 
 def read_task_records(

@@ -26,7 +26,7 @@ from edgebert.errors import EdgebertError, ExportError, UsageError
 from edgebert.protocols import Exporter
 
 #: Raised by hand when what surrounds the exporters (golden answers, parity, companions) would change.
-VERSION = 2
+VERSION = 3
 
 JOB, RESULT, FOLDER = "job.json", "result.json", "artifact"
 

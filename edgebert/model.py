@@ -25,6 +25,7 @@ from edgebert.words import cached
 
 #: What `predict` takes as one question.
 Question = str | Mapping[str, str] | tuple[str, ...]
+_ONE = (str, Mapping, tuple)
 
 
 class Model:
@@ -106,7 +107,7 @@ class Model:
             DataError: a text is empty, no string, or no valid Unicode; or a role is missing.
             UsageError: the model was closed.
         """
-        if isinstance(text, str | Mapping | tuple):
+        if isinstance(text, _ONE):
             return self.predict_record(self._record(text, "the text"))
         found = self._each(text)
         return found if isinstance(text, Iterator) else list(found)

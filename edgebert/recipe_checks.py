@@ -95,11 +95,22 @@ def _label(text: str) -> str:
     return text
 
 
+def _setting(value: Any) -> Any:
+    if not isinstance(value, bool | int | float | str):
+        raise ValueError("a setting is text, a number, true or false")
+    return value
+
+
 Task = Annotated[str, AfterValidator(_task), Field(examples=sorted(registry.BUILT_IN["tasks"]))]
 Export = Annotated[str, AfterValidator(_export), Field(examples=list(EXPORTS))]
 Device = Annotated[str, AfterValidator(_device), Field(examples=["local", "local:PYTHON", "ssh:HOST", "android"])]
 Encoding = Annotated[str, AfterValidator(_encoding)]
 Label = Annotated[str, AfterValidator(_label)]
+Setting = Annotated[
+    Any,
+    AfterValidator(_setting),
+    Field(json_schema_extra={"anyOf": [{"type": "boolean"}, {"type": "number"}, {"type": "string"}]}),
+]
 Losses = Annotated[
     dict[Annotated[str, AfterValidator(_loss)], Annotated[float, Field(ge=0)]],
     AfterValidator(_losses),

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from edgebert.recipe_checks import FORMATS, Device, Encoding, Losses, ascending, format_of, kind_of
+from edgebert.recipe_checks import FORMATS, Device, Encoding, Losses, Setting, ascending, format_of, kind_of
 from edgebert.recipe_problems import LIST, MAPPING, NOTHING, NUMBER, TEXT
 from edgebert.tasks import Task
 
@@ -178,6 +178,24 @@ class StudentSpec(Spec):
         default=None,
         description="neurons to keep in each feed-forward layer, those that say most on the task's text; default: all",
     )
+    heads: Count | None = Field(
+        default=None,
+        description="attention heads to keep in each layer, those that the answers depend on most; the hidden size "
+        "shrinks with them unless it is given. Default: all, or as many as the hidden size has room for",
+    )
+    hidden_size: Count | None = Field(
+        default=None,
+        description="channels to keep between the layers, those that say most of the others on the task's text; a "
+        "multiple of heads. Default: all",
+    )
+    init: Literal["teacher", "embeddings", "random"] = Field(
+        default="teacher",
+        description="where the weights begin: as the teacher's, or its embeddings alone, or none of them; what is not "
+        "taken is drawn at random by distill.seed, and may be of any size, layers and intermediate_size too",
+    )
+    config: dict[Name, Setting] = Field(
+        default={}, description="further settings of the student's Hugging Face configuration (hidden_act: relu)"
+    )
     vocabulary: Literal["prune", "keep"] = Field(
         default="prune", description="prune: keep only the word pieces that the task's text needs"
     )
@@ -243,6 +261,16 @@ class DistillSpec(_Training):
     temperature: Positive = Field(default=2.0, description="softens the teacher's answers in the logits loss")
     lr: Positive = Field(default=5e-4, description="peak learning rate")
     noise: Fraction = Field(default=0.1, description="share of word pieces replaced at random in the training text")
+    copies: Count | None = Field(
+        default=None,
+        description="noised copies of each text, which take turns: what the teacher answers to one is kept on disk, so "
+        "that it reads each once. Default: other noise in every epoch, and nothing kept",
+    )
+    cache_gb: float = Field(
+        default=8.0,
+        ge=0,
+        description="GB (10^9 bytes) of disk for the teacher's hidden states with copies; the rest is computed anew",
+    )
 
 
 class MeasureSpec(Spec):

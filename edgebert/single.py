@@ -209,6 +209,41 @@ def _quantiles(launches: Sequence[Sequence[float]]) -> dict[str, float | int]:
     return {"p50": deciles[4], "p90": deciles[8], "n": len(values)}
 
 
+def prove_artifact(path: Path, device: str, *, record: bool) -> dict[str, Any]:
+    """Checksums here, golden answers on a device; with `record` the manifest says so afterwards.
+
+    Raises:
+        ArtifactError: damaged, or other answers there.
+        DeviceError: the device cannot do it.
+    """
+    from edgebert import proving
+
+    artifact = artifacts.load(path)
+    with connected(device) as connection:
+        proof = proving.prove(artifact, connection)
+    if record:
+        artifact = proving.record(artifact, proof)
+    return {
+        "artifact": str(path),
+        "artifact_id": artifact.artifact_id,
+        "name": artifact.manifest.name,
+        "device": device,
+        "instructions": proof.instructions,
+        "engine": proof.engine,
+        "golden": _equal(proof.max_error, proof.tolerance),
+        "proven": _proven(artifact),
+    }
+
+
+def _equal(error: float, tolerance: float) -> str:
+    return f"equal (largest difference {error:.2g}, tolerance {tolerance:.2g})"
+
+
+def _proven(artifact: Artifact) -> str:
+    """`x86_64 avx2 in onnxruntime 1.32.0; …`."""
+    return "; ".join(f"{each['instructions']} in {each['engine']}" for each in artifact.manifest.proven) or "not said"
+
+
 def verify_artifact(path: Path) -> dict[str, Any]:
     """Checksums, manifest and golden answers of one artifact, in this machine's engine.
 
@@ -233,5 +268,6 @@ def verify_artifact(path: Path) -> dict[str, Any]:
             "labels": len(manifest.labels),
             "files": f"{len(manifest.files)} as listed, {model.artifact.folder_bytes:,} bytes",
             "engine": model.runtime.engine,
-            "golden": f"equal (largest difference {found.max_error:.2g}, tolerance {found.tolerance:.2g})",
+            "golden": _equal(found.max_error, found.tolerance),
+            "proven": _proven(model.artifact),
         }

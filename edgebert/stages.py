@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -133,6 +133,15 @@ def digest(value: Any) -> str:
     """SHA-256 of a JSON value."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_of(values: Iterable[Any]) -> str:
+    """`digest` of the list of the values, which are never held together."""
+    found = hashlib.sha256(b"[")
+    for number, value in enumerate(values):
+        found.update(b"," * (number > 0) + json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
+    found.update(b"]")
+    return found.hexdigest()
 
 
 def slug(name: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from edgebert.check import Candidate, Plan
 from edgebert.compress.distill import distill
 from edgebert.compress.finetune import fine_tune
 from edgebert.compress.student import Student, build_student, load_student
+from edgebert.data_stream import Texts
 from edgebert.errors import EdgebertError
 from edgebert.measurement import Measurement
 from edgebert.progress import SILENT, Progress
@@ -48,12 +50,12 @@ _ENGINES = ("onnxruntime", "openvino", "ai-edge-litert", "torch", "tokenizers", 
 
 @dataclass(frozen=True)
 class Splits:
-    """The data of a run, read once."""
+    """The data of a run, read once; texts without labels, which may be many, at each use."""
 
     train: list[Record]
     validation: list[Record]
     test: list[Record]
-    unlabelled: list[Record]
+    unlabelled: Collection[Record]
     hashes: Mapping[str, str]
 
 
@@ -71,15 +73,16 @@ def read_splits(recipe: Recipe, task: Task, progress: Progress = SILENT) -> Spli
     files = recipe.data.splits()
     unlabelled = files.pop("unlabelled", None)
     read = {name: data.read_split(split, recipe.folder, task) for name, split in files.items()}
-    read["unlabelled"] = [] if unlabelled is None else data.read_unlabelled(unlabelled, recipe.folder, task)
+    more: Collection[Record] = () if unlabelled is None else data.read_unlabelled(unlabelled, recipe.folder, task)
     if "validation" not in read:
         read["train"], read["validation"] = data.split_off(read["train"], 0.1, _seed(recipe))
-    hashes = {name: stages.digest([_said(record) for record in records]) for name, records in read.items()}
+    every: Mapping[str, Collection[Record]] = {**read, "unlabelled": more}
+    hashes = {name: stages.digest_of(_said(record) for record in records) for name, records in every.items()}
     known = {tuple(texts_of(record)) for record in read["train"]}
     seen = sum(tuple(texts_of(record)) in known for record in read["test"])
     if seen:
         progress.say(f"warning: {seen} of {len(read['test'])} test texts stand in train too: the metric flatters")
-    return Splits(read["train"], read["validation"], read["test"], read["unlabelled"], hashes)
+    return Splits(read["train"], read["validation"], read["test"], more, hashes)
 
 
 def teach(recipe: Recipe, task: Task, splits: Splits, store: Store) -> Teacher:
@@ -124,15 +127,16 @@ def compress(recipe: Recipe, task: Task, splits: Splits, taught: Teacher, store:
 
     def make() -> None:
         work = store.work(f"student-{key.digest[:16]}")
-        texts = [t for record in (*splits.train, *splits.validation, *splits.unlabelled) for t in texts_of(record)]
-        texts += corpus.read_text("utf-8").splitlines() if corpus else []
+        texts = Texts((splits.train, splits.validation, splits.unlabelled), corpus)
+        unseen = [text for record in splits.test for text in texts_of(record)]  # counted, never trained on
         start = build_student(
-            taught, recipe.student, task=task, texts=texts, max_length=recipe.max_length, out=work / "start",
-            intermediate_size=recipe.student.intermediate_size, progress=store.progress,
+            taught, recipe.student, task=task, texts=texts, unseen=unseen, max_length=recipe.max_length,
+            out=work / "start",
+            intermediate_size=recipe.student.intermediate_size, seed=recipe.distill.seed, progress=store.progress,
         )  # fmt: skip
         distill(
             taught, start.path, recipe.distill, task=task, layer_map=start.layer_map,
-            train=[*splits.train, *splits.unlabelled], validation=splits.validation, labels=taught.labels,
+            train=chain(splits.train, splits.unlabelled), validation=splits.validation, labels=taught.labels,
             lengths=recipe.lengths, out=path, work=work / "training", progress=store.progress,
         )  # fmt: skip
 

@@ -70,6 +70,8 @@ def check_text(text: object, where: str = "the text") -> str:
             f"{where} has {len(text):,} characters, more than {MAX_TEXT_CHARACTERS:,}",
             "cut it into shorter texts",
         )
+    if text.isascii():
+        return text
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:

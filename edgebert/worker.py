@@ -21,7 +21,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from edgebert import golden, measure
+from edgebert import cpu, golden, measure
 from edgebert.errors import ArtifactError, EdgebertError
 from edgebert.model import Model
 from edgebert.processes import PARENT, die_with_parent
@@ -115,6 +115,7 @@ def run(job: Job, output: Output) -> None:
         settings=dict(model.runtime.settings),
         load_ms=loaded,
         cold_start_ms=cold,
+        instructions=cpu.instructions(),
         python=sys.version.split()[0],
     )
     if job.golden:

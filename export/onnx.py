@@ -2,8 +2,8 @@
 
 The TorchScript exporter is ten times quicker than the newer one here, and its graph keeps the patterns
 (Gelu, attention) that ONNX Runtime fuses. `int8` is dynamic quantization (`onnx_precisions.py`), which needs no
-calibration text. Weights keep the full range of INT8; on x86 without VNNI that needs the exact kernels, which our
-runtime asks for.
+calibration text. Weights keep the full range of INT8; on x86 without VNNI that needs the exact kernels, which the
+manifest's settings name (`saturation.py`) and our runtime asks for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from edgebert.errors import require
 from edgebert.protocols import ExportedModel, ExportJob, TensorSpec
 from edgebert.tasks import Task
 
-from . import onnx_precisions
+from . import onnx_precisions, saturation
 from .source import Source, converted, load_source, output_specs
 
 if TYPE_CHECKING:
@@ -48,13 +48,15 @@ class OnnxExporter:
         path = job.out / FILE
         names = converted(job, FILE, lambda path: _convert(source, job, task, path))
         made = onnx_precisions.lower(path, job, task, names)
-        _save(_clean(_load(path)), path)
+        model = _clean(_load(path))
+        _save(model, path)
         return ExportedModel(
             files=(FILE,),
             inputs=tuple(TensorSpec(name, "int64", (-1, -1)) for name in names),
             outputs=output_specs(source, task, -1),
             precision=made.parts,
             calibration=made.calibration,
+            settings=saturation.settings(model),
             groups=made.groups,
         )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgebert import exporting, golden, registry, tasks
+from edgebert import cpu, exporting, golden, registry, tasks
 from edgebert.artifact import Artifact, Manifest
 from edgebert.protocols import ExportedModel, ExportJob, Runtime
 from edgebert.tasks import Answered, Record, Task
@@ -94,7 +94,8 @@ def attempt(given: Setting, float_groups: Sequence[str] = ()) -> Trial:
             task = task.tune(_answered(blank, manifest, runtime), given.source.labels)
         found = _answered(given.expected, manifest, runtime)
         figures, faults = parity.judge(job, task, given.expected, found, given.source.labels)
-        tuned = replace(manifest, task_settings=tasks.settings_of(task))
+        proven = ({"instructions": cpu.instructions(), "engine": runtime.engine},)
+        tuned = replace(manifest, task_settings=tasks.settings_of(task), proven=proven)
         return Trial(tuned, exported.groups, task, runtime.engine, found, figures, tuple(faults))
 
 

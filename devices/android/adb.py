@@ -15,6 +15,7 @@ from pathlib import Path
 from edgebert.errors import DeviceError, UsageError
 
 from ..agent import die_with_parent
+from ..limits import timeout_factor
 from ..remote import quoted, refused
 
 #: Serial numbers, HOST:PORT, and the service names of wireless debugging.
@@ -53,9 +54,9 @@ def call(arguments: Sequence[str], *, timeout: float = 30.0) -> subprocess.Compl
     """Run the client; whatever it returned.
 
     Raises:
-        DeviceError: it is not installed, or takes longer than `timeout` seconds.
+        DeviceError: it is not installed, or takes longer than `timeout` seconds, times `timeout_factor()`.
     """
-    command = [client(), *arguments]
+    command, timeout = [client(), *arguments], timeout * timeout_factor()
     try:
         return subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, preexec_fn=die_with_parent

@@ -12,6 +12,7 @@ from typing import Any
 from edgebert.errors import DeviceError
 
 from ..agent import die_with_parent
+from ..limits import timeout_factor
 from ..remote import too_slow
 from . import facts
 from .adb import Line
@@ -59,8 +60,9 @@ class AndroidShell:
         """Run a program in the folder; what it printed.
 
         Raises:
-            DeviceError: it failed, took longer than `timeout` seconds, or the line broke.
+            DeviceError: it failed, took longer than `timeout` seconds, times `timeout_factor()`, or the line broke.
         """
+        timeout *= timeout_factor()
         arguments = ["sh", "-c", LAUNCHER, "sh", self.folder, f"{timeout:g}", *command]
         try:
             done = subprocess.run(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,44 +26,110 @@ WINDOW = 50
 
 
 @dataclass(frozen=True)
-class Examples:
-    """Windows of a split: token ids and types, not padded, and what each should answer (`objectives`)."""
+class Ragged:
+    """Rows of different lengths one after the other: `flat` holds their numbers, row `i` ends at `ends[i]`.
 
-    ids: list[list[int]]
-    types: list[list[int]]
-    targets: list[NDArray[Any]]
+    A million short texts are 40 MB so; as Python lists they are 700 MB.
+    """
+
+    flat: NDArray[Any]
+    ends: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, index: int) -> NDArray[Any]:
+        return self.flat[self.ends[index - 1] if index else 0 : self.ends[index]]
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        return (self[index] for index in range(len(self)))
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Of each row, int64."""
+        return np.diff(self.ends, prepend=0)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Windows of a split: token ids, not padded, and what each should answer (`objectives`).
+
+    `types` are the token types where the task has two segments, else None. `targets[i]` is the target of window `i`:
+    rows of a `Ragged` where each token has one, else of one array.
+    """
+
+    ids: Ragged
+    types: Ragged | None
+    targets: Ragged | NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
-def encode(records: Sequence[Record], folder: Path, task: Task, labels: Sequence[str], max_length: int) -> Examples:
-    """A split's windows by the folder's tokenizer.json, of at most `max_length` tokens.
+def encode(records: Iterable[Record], folder: Path, task: Task, labels: Sequence[str], max_length: int) -> Examples:
+    """A split's windows by the folder's tokenizer.json, of at most `max_length` tokens; the records are streamed.
 
     Records of a label that is out of the scope of all labels are left out.
 
     Raises:
         DataError: a label that is not among `labels`, or no records.
     """
-    if not records:
-        raise DataError("there is nothing to train on", "give at least one example")
-    outside = getattr(task, "out_of_scope", None)
-    if outside is not None and outside not in labels:
-        records = [record for record in records if record.get(task.target) != outside]
-    check_labels(task, records, labels)
     tokenizer = load_tokenizer(folder, None if task.windowed else max_length)
     numbers = {label: index for index, label in enumerate(labels)}
-    found = Examples([], [], [])
-    for record in records:
+    ids, types, targets = _Rows("H" if tokenizer.get_vocab_size() <= 1 << 16 else "i"), _Rows("B"), _Rows("")
+    for record in check_labels(task, _in_scope(records, task, labels), labels):
         windows = task.encode(tokenizer, record, max_length)
-        found.ids.extend(window.input_ids for window in windows)
-        found.types.extend(window.token_type_ids for window in windows)
-        found.targets.extend(objective(task).targets(record, windows, numbers))
-    return found
+        for window in windows:
+            ids.add(window.input_ids)
+            if task.segments:
+                types.add(window.token_type_ids)
+        for target in objective(task).targets(record, windows, numbers):
+            targets.add(target)
+    if not len(ids):
+        raise DataError("there is nothing to train on", "give at least one example")
+    per_token = objective(task).per_token
+    return Examples(
+        ids.ragged(), types.ragged() if task.segments else None, targets.ragged() if per_token else targets.stacked()
+    )
+
+
+def _in_scope(records: Iterable[Record], task: Task, labels: Sequence[str]) -> Iterator[Record]:
+    outside = getattr(task, "out_of_scope", None)
+    for record in records:
+        if outside is None or outside in labels or record.get(task.target) != outside:
+            yield record
+
+
+class _Rows:
+    """Rows as they come, in one array that grows; of the dtype of the first row where no code is given."""
+
+    def __init__(self, code: str) -> None:
+        self._flat: array[Any] | None = array(code) if code else None
+        self._ends = array("q")
+        self._shape: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def add(self, row: Sequence[int] | NDArray[Any]) -> None:
+        if self._flat is None:
+            assert isinstance(row, np.ndarray)
+            self._flat, self._shape = array(row.dtype.char), row.shape
+        if isinstance(row, np.ndarray):
+            self._flat.frombytes(row.tobytes())
+        else:
+            self._flat.extend(row)
+        self._ends.append(len(self._flat))
+
+    def ragged(self) -> Ragged:
+        return Ragged(np.array(self._flat), np.array(self._ends))
+
+    def stacked(self) -> NDArray[Any]:
+        return np.array(self._flat).reshape(len(self), *self._shape)
 
 
 def batch_of(
-    examples: Examples, rows: Sequence[Sequence[int]], chosen: Sequence[int], pad_id: int, task: Task
+    examples: Examples, rows: Sequence[Sequence[int] | NDArray[Any]], chosen: Sequence[int], pad_id: int, task: Task
 ) -> dict[str, Tensor]:
     """Some examples as a batch: `input_ids`, `attention_mask`, `targets`, and `token_type_ids` for two segments.
 
@@ -78,7 +144,7 @@ def batch_of(
 
     ids, mask = pad(rows, pad_id)
     batch = {"input_ids": ids, "attention_mask": mask}
-    if task.segments:
+    if examples.types is not None:
         batch["token_type_ids"] = pad([examples.types[i] for i in chosen], 0)[0]
     targets = [examples.targets[i] for i in chosen]
     if objective(task).per_token:
@@ -88,7 +154,7 @@ def batch_of(
     return batch
 
 
-def pad(rows: Sequence[Sequence[int]], value: int) -> tuple[Tensor, Tensor]:
+def pad(rows: Sequence[Sequence[int] | NDArray[Any]], value: int) -> tuple[Tensor, Tensor]:
     """Token ids and mask, both int64 [B, T], padded to the longest row."""
     import torch
 
@@ -101,23 +167,51 @@ def pad(rows: Sequence[Sequence[int]], value: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
-def plan(
-    lengths: Sequence[int], *, epochs: int, size: int, seed: int, max_steps: int | None = None
-) -> list[list[tuple[int, int]]]:
-    """All batches of a training in order, each a list of (epoch, example); texts of like length stand together."""
-    batches: list[list[tuple[int, int]]] = []
-    for epoch in range(epochs):
-        order = shuffled(len(lengths), seed, epoch, 0)
-        cut = []
-        for start in range(0, len(order), size * WINDOW):
-            window = sorted(order[start : start + size * WINDOW].tolist(), key=lambda i: lengths[i])
-            cut += [[(epoch, i) for i in window[at : at + size]] for at in range(0, len(window), size)]
-        batches += [cut[i] for i in shuffled(len(cut), seed, epoch, 1)]
-    return batches[:max_steps]
+class Plan(Sequence[list[tuple[int, int]]]):
+    """All batches of a training in order, each a list of (epoch, example); texts of like length stand together.
+
+    An epoch's order is worked out when it is read: a list of all pairs would outgrow the data.
+    """
+
+    def __init__(
+        self, lengths: Sequence[int] | NDArray[np.int64], *, epochs: int, size: int, seed: int,
+        max_steps: int | None = None,
+    ) -> None:  # fmt: skip
+        self._lengths, self._size, self._seed = np.asarray(lengths), size, seed
+        self._an_epoch = -(-len(self._lengths) // size)
+        steps = epochs * self._an_epoch
+        self._steps = steps if max_steps is None else min(steps, max_steps)
+        self._read: tuple[int, NDArray[np.int64], NDArray[np.int64]] | None = None
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __getitem__(self, step: Any) -> Any:
+        if isinstance(step, slice):
+            return [self[i] for i in range(*step.indices(self._steps))]
+        if not -self._steps <= step < self._steps:
+            raise IndexError(step)
+        epoch, place = divmod(step % self._steps, self._an_epoch)
+        if self._read is None or self._read[0] != epoch:
+            self._read = (epoch, *self._order(epoch))
+        _, examples, batches = self._read
+        first = int(batches[place]) * self._size
+        return [(epoch, i) for i in examples[first : first + self._size].tolist()]
+
+    def _order(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The epoch's examples, batch after batch, and the batches' order."""
+        examples = shuffled(len(self._lengths), self._seed, epoch, 0)
+        for start in range(0, len(examples), self._size * WINDOW):
+            window = examples[start : start + self._size * WINDOW]
+            window[:] = window[np.argsort(self._lengths[window], kind="stable")]
+        return examples, shuffled(self._an_epoch, self._seed, epoch, 1)
 
 
 def digest(examples: Examples) -> str:
     """SHA-256 of a split's token ids, types and targets."""
-    targets = [row.tolist() for row in examples.targets]
-    content = json.dumps([examples.ids, examples.types, targets])
-    return hashlib.sha256(content.encode()).hexdigest()
+    found = hashlib.sha256()
+    for part in (examples.ids, examples.types, examples.targets):
+        for numbers in (part.flat, part.ends) if isinstance(part, Ragged) else () if part is None else (part,):
+            found.update(f"{numbers.dtype.str} {numbers.shape} ".encode())
+            found.update(np.ascontiguousarray(numbers).data)
+    return found.hexdigest()

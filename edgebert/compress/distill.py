@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,9 @@ from edgebert.compress.imitation import Imitation
 from edgebert.compress.losses import ANSWERS, LOSSES
 from edgebert.compress.noise import Noise
 from edgebert.compress.objectives import FOCUSED, objective
+from edgebert.compress.projection import channels_of, projected
 from edgebert.compress.student import Student, load_student
+from edgebert.compress.teacher_cache import Recall, seen_again
 from edgebert.compress.vocabulary import all_pieces, id_map
 from edgebert.errors import RecipeError
 from edgebert.tasks import Task
@@ -50,7 +53,7 @@ def distill(
     *,
     task: Task = SINGLE_LABEL,
     layer_map: Sequence[int] | None = None,
-    train: Sequence[Record],
+    train: Iterable[Record],
     validation: Sequence[Record],
     labels: Sequence[str],
     lengths: Sequence[int],
@@ -71,7 +74,7 @@ def distill(
         spec: the distill section of the recipe.
         task: what both models do.
         layer_map: the teacher's layer for each of the student's; default: those it was built from.
-        train: the examples to learn from.
+        train: the examples to learn from, read once.
         validation: examples to report the accuracy on, at the end.
         labels: the labels in the teacher's order.
         lengths: sequence lengths; the largest cuts.
@@ -99,6 +102,8 @@ def distill(
         dropout = set_dropout(model.config, 0.0)  # for a new model of this configuration, made here:
         model = _rebuilt(model)
         source = load_model(teacher.path, task, labels=labels or None)
+        channels = channels_of(start)
+        _check_shapes(weights, spec, model.config, source.config, channels)
         collate = _Collate(examples, start, teacher, spec, task)
         identity = {
             "teacher": teacher.content_hash,
@@ -112,28 +117,36 @@ def distill(
             "relation_heads": spec.relation_heads,
             "focus": spec.focus,
             "entity_weight": spec.entity_weight,
+            "copies": spec.copies,
+            "cache_gb": spec.cache_gb if spec.copies else None,
         }
         family = FAMILIES[student.model_type] if task.has_head else replace(FAMILIES[student.model_type], body="")
         whole = Imitation(
             source, task, weights, family, layers, spec.temperature, spec.relation_heads, spec.focus,
-            spec.entity_weight, labels.index("O") if "O" in labels else None,
+            spec.entity_weight, labels.index("O") if "O" in labels else None, channels=channels,
         )  # fmt: skip
+
+        recall = _recall(whole, spec, examples, collate, work, identity, progress)
+        whole = replace(whole, recall=recall)
 
         def job(name: str, settings: Any, loss: Imitation) -> training.Job:
             return training.Job(
-                name=name, model=model, loss=loss, collate=collate, lengths=[len(ids) for ids in examples.ids],
+                name=name, model=model, loss=loss, collate=collate, lengths=examples.ids.lengths,
                 settings=settings, identity=identity | {"stage": name}, work=work / name, progress=progress,
                 checkpoint_every=checkpoint_every,
             )  # fmt: skip
 
-        if spec.layerwise_epochs:
-            alone = spec.model_copy(update={"epochs": spec.layerwise_epochs})
-            _once(job("layerwise", alone, replace(whole, weights={"hidden": 1.0}, forced=True)))
-        if spec.intermediate_epochs:
-            inside = {name: weight for name, weight in weights.items() if name not in ANSWERS}
-            early = spec.model_copy(update={"epochs": spec.intermediate_epochs})
-            _once(job("intermediate", early, replace(whole, weights=inside)))
-        training.train(job("distil", spec, whole))
+        with projected(model, source.config.hidden_size, start, spec.seed):
+            if spec.layerwise_epochs:
+                alone = spec.model_copy(update={"epochs": spec.layerwise_epochs})
+                _once(job("layerwise", alone, replace(whole, weights={"hidden": 1.0}, forced=True)))
+            if spec.intermediate_epochs:
+                inside = {name: weight for name, weight in weights.items() if name not in ANSWERS}
+                early = spec.model_copy(update={"epochs": spec.intermediate_epochs})
+                _once(job("intermediate", early, replace(whole, weights=inside)))
+            training.train(job("distil", spec, whole))
+        if recall is not None:
+            recall.close()
         if validation:
             answering = callable_model(model, task)
             value = training.evaluate(answering, task, validation, start, labels, lengths[-1])
@@ -166,15 +179,41 @@ def _once(job: Any) -> None:
     job.model.load_state_dict(load_file(kept), strict=True)
 
 
+def _recall(
+    whole: Imitation, spec: DistillSpec, examples: Examples, collate: _Collate, work: Path,
+    identity: Mapping[str, Any], progress: Progress,
+) -> Recall | None:  # fmt: skip
+    """What keeps the teacher's answers between epochs; None where each is seen once."""
+    if spec.copies is None:
+        return None
+    kept = seen_again(spec.copies, (spec.layerwise_epochs, spec.intermediate_epochs, spec.epochs))
+    if not kept:
+        return None
+    also = {"hidden": 1.0} if spec.layerwise_epochs else {}
+    asked = replace(whole, weights={**also, **whole.weights})
+    first = (0,) if whole.weights.get("embedding") else ()
+    recall = Recall(
+        asked.ask, work / "teacher", lengths=examples.ids.lengths, copies=kept, budget=spec.cache_gb * 1e9,
+        hidden=(*first, *sorted({layer + 1 for layer in whole.layers})), probe=collate([(0, 0)]),
+        per_token=objective(whole.task).answers_per_token, identity={**identity, "settings": spec.model_dump()},
+    )  # fmt: skip
+    size = recall.size / 1e9
+    progress.say(f"distil: the teacher's answers to {recall.share:.0%} of the texts are kept, {size:.2f} GB at most")
+    return recall
+
+
 class _Collate:
-    """Batches for both models: the same noised pieces, each in its own numbering."""
+    """Batches for both models: the same noised pieces, each in its own numbering.
+
+    With `distill.copies` the noise of an epoch is that of the copy whose turn it is. `rows` are (copy, example).
+    """
 
     def __init__(self, examples: Examples, start: Path, teacher: Teacher, spec: DistillSpec, task: Task) -> None:
         own = tokenizer_json(start)
         pieces = all_pieces(own)
         specials = special_tokens(start, own)
         special = {pieces[token] for token in specials.values()}
-        self._examples, self._task = examples, task
+        self._examples, self._task, self._copies = examples, task, spec.copies
         self._to_teacher = id_map(pieces, all_pieces(tokenizer_json(teacher.path)))
         self.pad_id = pieces[specials["pad_token"]]
         self._noise = Noise(
@@ -188,9 +227,11 @@ class _Collate:
     def __call__(self, pairs: Sequence[tuple[int, int]]) -> Batch:
         import torch
 
-        rows = [self._noise.apply(self._examples.ids[i], epoch, i) for epoch, i in pairs]
+        pairs = [(epoch % (self._copies or epoch + 1), i) for epoch, i in pairs]
+        rows = [self._noise.apply(self._examples.ids[i].tolist(), copy, i) for copy, i in pairs]
         batch = batch_of(self._examples, rows, [i for _, i in pairs], self.pad_id, self._task)
-        return batch | {"teacher_ids": torch.from_numpy(self._to_teacher[batch["input_ids"].numpy()])}
+        known = {"teacher_ids": torch.from_numpy(self._to_teacher[batch["input_ids"].numpy()])}
+        return batch | known | {"rows": torch.tensor(pairs)}
 
 
 def _checked(spec: DistillSpec, task: Task) -> dict[str, float]:
@@ -212,6 +253,34 @@ def _checked(spec: DistillSpec, task: Task) -> dict[str, float]:
     if spec.focus and getattr(task, "problem", task.name) not in FOCUSED:
         raise RecipeError(f"distill.focus is not for {task.name} of this kind", "leave it out")
     return weights
+
+
+def _check_shapes(weights: Mapping[str, float], spec: DistillSpec, student: Any, teacher: Any, channels: Any) -> None:
+    """Refuse what needs heads or channels of student and teacher to correspond, where they do not."""
+    ours, theirs = student.num_attention_heads, teacher.num_attention_heads
+    compared = sorted(weights.keys() & {"attention_mse", "attention_kl"})
+    if compared and ours != theirs:
+        raise RecipeError(
+            f"distill.losses: {compared[0]} compares head by head, but the student has {ours} heads and the teacher "
+            f"{theirs}",
+            "use relations, whose number of heads is free, or keep the number of heads: student: {heads: "
+            f"{theirs}, hidden_size: …}}",
+        )
+    if spec.layerwise_epochs and student.hidden_size != teacher.hidden_size and channels is None:
+        raise RecipeError(
+            "distill.layerwise_epochs feeds layers with the teacher's states, but the student's channels begin at "
+            f"random and are {student.hidden_size}, not {teacher.hidden_size}",
+            "leave it out, or take the student from the teacher: student: {init: teacher}",
+        )
+    heads = spec.relation_heads or theirs
+    if "relations" in weights and (student.hidden_size % heads or teacher.hidden_size % heads):
+        common = math.gcd(student.hidden_size, teacher.hidden_size)
+        best = max(number for number in range(1, heads + 1) if common % number == 0)
+        raise RecipeError(
+            f"distill.losses: relations in {heads} heads do not divide the widths {student.hidden_size} (student) and "
+            f"{teacher.hidden_size} (teacher)",
+            f"give relation_heads: {best}",
+        )
 
 
 def _rebuilt(model: Any) -> Any:

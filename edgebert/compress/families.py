@@ -13,7 +13,9 @@ class Family:
 
     `body` is the encoder's name in the weights (`bert` in `bert.encoder.layer.0...`), `layers` the path of its layers
     inside it; the `_key`s name settings of its configuration; `ffn_in` and `ffn_out` are the two products of a layer's
-    feed-forward part, None where it is built otherwise; `projections` make queries, keys and values.
+    feed-forward part, None where it is built otherwise; `projections` make queries, keys and values, `attention_out`
+    brings what the heads found together; `norms` are a layer's normalizations, after attention and at its end, None
+    where the width cannot be narrowed; `pooled` is the layer between the first token's state and a text's classifier.
     """
 
     model_type: str
@@ -25,6 +27,9 @@ class Family:
     ffn_in: str = "intermediate.dense"
     ffn_out: str | None = "output.dense"
     projections: tuple[str, str, str] = ("attention.self.query", "attention.self.key", "attention.self.value")
+    attention_out: str = "attention.output.dense"
+    norms: tuple[str, str] | None = ("attention.output.LayerNorm", "output.LayerNorm")
+    pooled: str = "bert.pooler.dense"
 
     @property
     def prefix(self) -> str:
@@ -60,9 +65,12 @@ FAMILIES = {
             ffn_in="ffn.lin1",
             ffn_out="ffn.lin2",
             projections=("attention.q_lin", "attention.k_lin", "attention.v_lin"),
+            attention_out="attention.out_lin",
+            norms=("sa_layer_norm", "output_layer_norm"),
+            pooled="pre_classifier",
         ),
-        Family("electra", "electra"),
-        Family("mobilebert", "mobilebert", ffn_out=None),
+        Family("electra", "electra", norms=None),
+        Family("mobilebert", "mobilebert", ffn_out=None, norms=None),
     )
 }
 

@@ -105,7 +105,7 @@ def fine_tune(
                 model=start.model,
                 loss=_Loss(task),
                 collate=collate,
-                lengths=[len(ids) for ids in examples.ids],
+                lengths=examples.ids.lengths,
                 settings=spec,
                 identity=start.identity
                 | {"examples": digest(examples), "labels": list(labels), "task": tasks.settings_of(task)},
@@ -238,7 +238,7 @@ class _Collate:
         )
 
     def __call__(self, pairs: Sequence[tuple[int, int]]) -> Batch:
-        rows = [self._noise.apply(self._examples.ids[i], epoch, i) for epoch, i in pairs]
+        rows = [self._noise.apply(self._examples.ids[i].tolist(), epoch, i) for epoch, i in pairs]
         return batch_of(self._examples, rows, [i for _, i in pairs], self.pad_id, self._task)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgebert.compress.families import Family
 from edgebert.compress.losses import READ_HIDDEN, READ_PROJECTIONS, Attention, Pair, Projections, total
 from edgebert.compress.objectives import objective
+from edgebert.compress.projection import project
 from edgebert.tasks import Task
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Imitation:
             the student's did: each learns its own part from the first step on (as the modules of BERT-of-Theseus do
             among the teacher's, Xu et al. 2020, arXiv:2002.02925, and MobileBERT's in progressive transfer,
             arXiv:2004.02984).
+        channels: the teacher's channels that a narrower student took, int64 [width]: those that such a layer is given.
+        recall: instead of the teacher itself (`teacher_cache`).
     """
 
     teacher: Any
@@ -59,13 +62,14 @@ class Imitation:
     entity_weight: float = 0.0
     outside: int | None = None
     forced: bool = False
+    channels: Any = None
+    recall: Callable[[Batch], Seen] | None = None
 
     def __call__(self, model: Any, batch: Batch) -> Tensor:
         """The weighted sum for the batch, a scalar that has gradients for `model`."""
         import torch
 
-        with torch.no_grad():
-            taught = self._see(self.teacher.to(batch["input_ids"].device), batch, "teacher_ids", self.layers)
+        taught = self.ask(batch) if self.recall is None else self.recall(batch)
         with self._fed(model, taught.hidden):
             learned = self._see(model, batch, "input_ids", range(len(self.layers)))
         config = self.teacher.config
@@ -76,7 +80,15 @@ class Imitation:
             attention, self.focus, self.entity_weight, self.outside,
         )  # fmt: skip
         with torch.autocast(batch["input_ids"].device.type, enabled=False):  # a loss is always in FP32
+            pair = replace(pair, student_hidden=project(model, learned.hidden))
             return total(pair, self.weights)
+
+    def ask(self, batch: Batch) -> Seen:
+        """What the teacher sees in a batch, without gradients."""
+        import torch
+
+        with torch.no_grad():
+            return self._see(self.teacher.to(batch["input_ids"].device), batch, "teacher_ids", self.layers)
 
     def _reads(self, names: frozenset[str]) -> bool:
         return any(self.weights.get(name) for name in names)
@@ -90,11 +102,12 @@ class Imitation:
         if "token_type_ids" in batch and accepts_types(model):
             given["token_type_ids"] = batch["token_type_ids"]
         states = self._reads(READ_HIDDEN)
-        with self._kept(model, layers if self._reads(READ_PROJECTIONS) else ()) as kept:
+        read = layers if self._reads(READ_PROJECTIONS) else ()
+        with self._kept(model, read) as kept:
             found = callable_model(model, self.task)(**given, output_hidden_states=states)
         outputs = {name: found[name].float() for name in self.task.outputs}
         hidden = tuple(state.float() for state in found["hidden_states"]) if states else ()
-        return Seen(outputs, hidden, tuple(Projections(*(kept[layer][i] for i in range(3))) for layer in kept))
+        return Seen(outputs, hidden, tuple(Projections(*(kept[layer][i] for i in range(3))) for layer in read))
 
     @contextmanager
     def _kept(self, model: Any, layers: Sequence[int]) -> Iterator[dict[int, dict[int, Tensor]]]:
@@ -120,7 +133,8 @@ class Imitation:
         with ExitStack() as stack:
             for number, before in enumerate(self.layers[:-1] if self.forced else (), 1):
                 layer = model.get_submodule(f"{self.family.layer_prefix}{number}")
-                hook = _replacing(above[before + 1])
+                states = above[before + 1]
+                hook = _replacing(states if self.channels is None else states[..., self.channels])
                 stack.callback(layer.register_forward_pre_hook(hook, with_kwargs=True).remove)
             yield
 

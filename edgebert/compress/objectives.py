@@ -6,7 +6,7 @@ tokens, and records without a label.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -242,15 +242,16 @@ OBJECTIVES = {
 FOCUSED = frozenset({"single-label", "token-classification"})
 
 
-def check_labels(task: Task, records: Sequence[Record], labels: Sequence[str]) -> None:
-    """Refuse labels that the model does not have.
+def check_labels(task: Task, records: Iterable[Record], labels: Sequence[str]) -> Iterator[Record]:
+    """The records as they come, as long as their labels are the model's.
 
     Raises:
-        DataError: naming one.
+        DataError: naming a label that the model does not have.
     """
     known = set(labels)
-    for record in records if task.labelled else ():
-        target = record.get(task.target, ())
+    for record in records:
+        target = record.get(task.target, ()) if task.labelled else ()
         for label in (target,) if isinstance(target, str) else target:
             if label not in known:
                 raise DataError(f"the label {label!r} is not one of the {len(labels)} labels", "correct the data")
+        yield record

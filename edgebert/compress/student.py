@@ -4,37 +4,31 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from edgebert.artifact import content_hash
-from edgebert.compress.families import FAMILIES, Family, spread
+from edgebert.compress.cut import LINEAGE, Plan, cut_out
+from edgebert.compress.families import FAMILIES, spread
 from edgebert.compress.folder import (
     SINGLE_LABEL,
     copy_licence,
-    load_model,
     new_folder,
     save_model,
     special_tokens,
     tokenizer_json,
 )
-from edgebert.compress.vocabulary import clean, prune, write_tokenizer
-from edgebert.compress.width import measure, narrow
+from edgebert.compress.projection import save_origin
+from edgebert.compress.vocabulary import clean, prune, share_changed, write_tokenizer
 from edgebert.errors import DataError, RecipeError
 from edgebert.progress import SILENT, Progress
 from edgebert.tasks import Task
-from edgebert.tokenization import load_tokenizer
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from edgebert.recipe import StudentSpec
     from edgebert.teacher import Teacher
-
-#: The key of config.json under which a student says where it comes from.
-LINEAGE = "edgebert"
 
 
 @dataclass(frozen=True)
@@ -67,9 +61,11 @@ def build_student(
     *,
     task: Task = SINGLE_LABEL,
     texts: Iterable[str],
+    unseen: Sequence[str] = (),
     max_length: int,
     out: Path,
     intermediate_size: int | None = None,
+    seed: int = 0,
     progress: Progress = SILENT,
 ) -> Student:
     """Take layers, word pieces and positions from the teacher; `out` appears complete or not at all.
@@ -78,16 +74,18 @@ def build_student(
 
     Args:
         teacher: as `inspect` found it.
-        spec: the layers to take and whether to prune the vocabulary.
+        spec: the layers, heads and hidden size to keep, and whether to prune the vocabulary.
         task: whose head the teacher has.
-        texts: the task's text, which pruning must not change the tokens of.
+        texts: the task's text, which pruning must not change the tokens of; begun anew for each use, never held.
+        unseen: texts that decide nothing: how many of them pruning splits otherwise is told, as of new ones.
         max_length: the longest input in tokens, special ones included.
         out: the student's folder.
         intermediate_size: neurons to keep in each feed-forward layer; default: all.
+        seed: of the weights that begin at random, where the spec has it so.
         progress: told what pruning did.
 
     Raises:
-        RecipeError: layers, a width or a length that the teacher does not have.
+        RecipeError: layers, a width, heads or a length that the teacher does not have.
         DataError: a vocabulary that cannot be pruned.
     """
     layer_map = choose_layers(teacher, spec)
@@ -96,16 +94,20 @@ def build_student(
             f"lengths goes up to {max_length}, but {teacher.name} reads at most {teacher.positions} tokens",
             f"make the largest length {teacher.positions} or less",
         )
-    texts = list(texts)
     tokenizer = clean(tokenizer_json(teacher.path))
     kept = None
     if spec.vocabulary == "prune":
         pruned = prune(tokenizer, texts, name=teacher.name, most=spec.pieces)
+        told = f"student: {len(pruned.kept):,} word pieces; {pruned.changed:.1%} of the texts are split otherwise"
+        if unseen:
+            told += f", and {share_changed(tokenizer, pruned, unseen):.1%} of those that it never saw"
+        progress.say(told)
         tokenizer, kept = pruned.tokenizer, pruned.kept
-        progress.say(f"student: {len(kept):,} word pieces; {pruned.changed:.1%} of the texts are split otherwise")
-    model = _take(teacher, task, layer_map, kept, max_length, texts, intermediate_size)
+    model, origin = cut_out(teacher, task, spec, Plan(layer_map, kept, max_length, intermediate_size, texts, seed))
     with new_folder(out) as folder:
         save_model(model, folder)
+        if origin is not None:
+            save_origin(origin, folder)
         write_tokenizer(folder, tokenizer, special_tokens(teacher.path, tokenizer), max_length)
         copy_licence(teacher.path, folder)
     return load_student(out)
@@ -147,6 +149,8 @@ def load_student(path: Path) -> Student:
 def choose_layers(teacher: Teacher, spec: StudentSpec) -> tuple[int, ...]:
     """The teacher's layers that the student takes: those given, or so many spread evenly (default: half).
 
+    Layers that begin at random may be more than the teacher's: each imitates the one at its share of the depth.
+
     Raises:
         RecipeError: the teacher does not have them.
     """
@@ -158,65 +162,11 @@ def choose_layers(teacher: Teacher, spec: StudentSpec) -> tuple[int, ...]:
     if isinstance(wanted, int):
         if 1 <= wanted <= teacher.layers:
             return spread(teacher.layers, wanted, spec.layer_choice)
+        if wanted > teacher.layers and spec.init != "teacher":
+            return tuple(-(-(index + 1) * teacher.layers // wanted) - 1 for index in range(wanted))
     elif wanted and set(wanted) <= set(range(teacher.layers)):
         return tuple(wanted)
     raise RecipeError(
         f"student.layers is {wanted}, but {teacher.name} has {teacher.layers} layers",
         f"give a number from 1 to {teacher.layers}, or a list of layers counted from 0",
     )
-
-
-def _take(
-    teacher: Teacher,
-    task: Task,
-    layer_map: Sequence[int],
-    kept: NDArray[Any] | None,
-    max_length: int,
-    texts: Sequence[str],
-    intermediate_size: int | None,
-) -> Any:
-    """The student's model, FP32: the teacher's class with some of its weights."""
-    from edgebert.compress.heads import same_class
-
-    source = load_model(teacher.path, task, labels=teacher.labels or None)
-    import torch
-
-    family = FAMILIES[teacher.model_type]
-    if not task.has_head:
-        family = replace(family, body="")
-    weights = select_weights(source.state_dict(), family, layer_map)
-    if intermediate_size is not None:
-        rows = [item.ids for item in load_tokenizer(teacher.path, max_length).encode_batch(texts)]
-        activities = measure(source, family, layer_map, rows, source.config.pad_token_id or 0)
-        for new, old in enumerate(layer_map):
-            narrow(weights, f"{family.layer_prefix}{new}.", family, activities[old], intermediate_size)
-    if kept is not None:
-        weights[family.word_embeddings] = weights[family.word_embeddings][torch.from_numpy(kept)].clone()
-    weights[family.position_embeddings] = weights[family.position_embeddings][:max_length].clone()
-    config = source.config.__class__.from_dict(source.config.to_dict())
-    setattr(config, family.layers_key, len(layer_map))
-    setattr(config, family.positions_key, max_length)
-    if intermediate_size is not None:
-        setattr(config, family.width_key, intermediate_size)
-    config.vocab_size = weights[family.word_embeddings].shape[0]
-    config.pad_token_id = 0 if kept is None else int((kept == (source.config.pad_token_id or 0)).argmax())
-    config.architectures = [type(source).__name__]
-    config.dtype = torch.float32
-    setattr(config, LINEAGE, {"layer_map": list(layer_map), "teacher": teacher.content_hash})
-    student = same_class(source, config)
-    student.load_state_dict(weights, strict=True)
-    return student
-
-
-def select_weights(weights: Mapping[str, Any], family: Family, layer_map: Sequence[int]) -> dict[str, Any]:
-    """The weights with the chosen layers alone, numbered anew."""
-    chosen: dict[str, Any] = {}
-    for name, tensor in weights.items():
-        if not name.startswith(family.layer_prefix):
-            chosen[name] = tensor
-            continue
-        number, _, rest = name[len(family.layer_prefix) :].partition(".")
-        for new, old in enumerate(layer_map):
-            if old == int(number):
-                chosen[f"{family.layer_prefix}{new}.{rest}"] = tensor
-    return chosen

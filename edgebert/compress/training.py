@@ -23,14 +23,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from edgebert import metrics
-from edgebert.compress.batches import pad, plan
+from edgebert.compress.batches import Plan, pad
 from edgebert.compress.checkpoints import CHECKPOINT_EVERY, seal, usable_checkpoint
 from edgebert.compress.folder import quiet
 from edgebert.compress.noise import mix
@@ -39,7 +41,7 @@ from edgebert.progress import Progress
 from edgebert.tasks import Answered, Record, Task
 from edgebert.tokenization import load_tokenizer
 
-_FINGERPRINT_VERSION = 3
+_FINGERPRINT_VERSION = 4
 
 Batch = dict[str, Tensor]
 
@@ -92,7 +94,7 @@ class Job:
     model: Any
     loss: Callable[[Any, Batch], Tensor]
     collate: Callable[[Sequence[tuple[int, int]]], Batch]
-    lengths: Sequence[int]
+    lengths: NDArray[np.int64]
     settings: Settings
     identity: Mapping[str, Any]
     work: Path
@@ -125,7 +127,7 @@ def train(job: Job) -> None:
         TrainingError: the loss is no longer a number.
     """
     settings = job.settings
-    batches = plan(
+    batches = Plan(
         job.lengths,
         epochs=settings.epochs,
         size=settings.batch_size,
@@ -195,18 +197,18 @@ def fingerprint(job: Job) -> str:
         "version": _FINGERPRINT_VERSION,
         "settings": {key: getattr(job.settings, key) for key in keys},
         "identity": job.identity,
-        "lengths": list(job.lengths),
+        "lengths": hashlib.sha256(job.lengths.tobytes()).hexdigest(),
         "threads": torch.get_num_threads(),
         "tools": {name: version(name) for name in ("torch", "transformers", "accelerate")},
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-class _Plan(Dataset[tuple[int, int]]):
+class _Pairs(Dataset[tuple[int, int]]):
     """Pairs (epoch, example) are their own items; the collator makes batches of them."""
 
-    def __init__(self, batches: Sequence[Sequence[tuple[int, int]]]) -> None:
-        self._size = sum(len(batch) for batch in batches)
+    def __init__(self, batches: Plan, size: int) -> None:
+        self._size = len(batches) * size
 
     def __len__(self) -> int:
         return self._size
@@ -218,7 +220,7 @@ class _Plan(Dataset[tuple[int, int]]):
 class _Trainer(Trainer):
     """The Trainer, with our loss and our order of batches."""
 
-    def __init__(self, job: Job, batches: list[list[tuple[int, int]]], identity: str) -> None:
+    def __init__(self, job: Job, batches: Plan, identity: str) -> None:
         on_gpu = torch.cuda.is_available()
         settings = job.settings
         arguments = TrainingArguments(
@@ -241,7 +243,10 @@ class _Trainer(Trainer):
         )
         arguments._n_gpu = min(arguments._n_gpu, 1)  # several would each see a part of a batch
         super().__init__(
-            model=job.model, args=arguments, train_dataset=_Plan(batches), callbacks=[_Watch(job, identity)]
+            model=job.model,
+            args=arguments,
+            train_dataset=_Pairs(batches, settings.batch_size),
+            callbacks=[_Watch(job, identity)],
         )
         self.remove_callback(PrinterCallback)  # type: ignore[no-untyped-call]  # it prints to stdout, which is for results
         self._job = job

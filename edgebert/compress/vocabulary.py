@@ -53,7 +53,7 @@ def prune(tokenizer: Mapping[str, Any], texts: Iterable[str], *, name: str, most
 
     Args:
         tokenizer: the content of a tokenizer.json whose model is WordPiece.
-        texts: the task's text; each is tokenized whole, without truncation.
+        texts: the task's text; each is tokenized whole, without truncation. Read twice with `most`, never held.
         name: the model's name, for messages.
         most: pieces to keep at most: what cannot be done without, then the most frequent. None: all that occur, so
             that every text keeps its tokens.
@@ -73,11 +73,8 @@ def prune(tokenizer: Mapping[str, Any], texts: Iterable[str], *, name: str, most
     vocabulary: dict[str, int] = before["model"]["vocab"]
     engine = Tokenizer.from_str(json.dumps(before))
     counts: Counter[int] = Counter()
-    used: Counter[frozenset[int]] = Counter()
-    for chunk in _chunks(texts):
-        for encoding in engine.encode_batch(chunk):
-            counts.update(encoding.ids)
-            used[frozenset(encoding.ids)] += 1
+    for encoding in _encoded(engine, texts):
+        counts.update(encoding.ids)
     safe = _safety_set(before, engine)
     if most is not None and most < len(safe):
         raise DataError(
@@ -87,8 +84,27 @@ def prune(tokenizer: Mapping[str, Any], texts: Iterable[str], *, name: str, most
     wanted = sorted(counts.keys() - safe, key=lambda index: (-counts[index], index))
     keep = safe | set(wanted[: None if most is None else most - len(safe)])
     kept = np.array(sorted(keep), dtype=np.int64)
-    changed = sum(times for ids, times in used.items() if not ids <= keep) / max(sum(used.values()), 1)
-    return Pruned(_renumber(before, {int(old): new for new, old in enumerate(kept)}, vocabulary), kept, changed)
+    total = changed = 0
+    for encoding in _encoded(engine, texts if counts.keys() - keep else ()):
+        total, changed = total + 1, changed + (not keep.issuperset(encoding.ids))
+    renumbered = _renumber(before, {int(old): new for new, old in enumerate(kept)}, vocabulary)
+    return Pruned(renumbered, kept, changed / max(total, 1))
+
+
+def share_changed(tokenizer: Mapping[str, Any], pruned: Pruned, texts: Iterable[str]) -> float:
+    """The share of texts that the pruned tokenizer splits otherwise than the teacher's; of no texts, 0.
+
+    For texts that it was not made for: on its own, `Pruned.changed` says it.
+    """
+    from tokenizers import Tokenizer
+
+    before = Tokenizer.from_str(json.dumps(clean(tokenizer)))
+    after = Tokenizer.from_str(json.dumps(pruned.tokenizer))
+    changed = total = 0
+    for ours, theirs in zip(_encoded(after, texts), _encoded(before, texts), strict=True):
+        changed += pruned.kept[ours.ids].tolist() != theirs.ids
+        total += 1
+    return changed / max(total, 1)
 
 
 def id_map(student: Mapping[str, int], teacher: Mapping[str, int]) -> NDArray[np.int64]:
@@ -216,10 +232,10 @@ def _processors(processor: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
         yield processor
 
 
-def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+def _encoded(engine: Tokenizer, texts: Iterable[str]) -> Iterator[Any]:
     iterator = iter(texts)
     while chunk := list(islice(iterator, _CHUNK)):
-        yield chunk
+        yield from engine.encode_batch(chunk)
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

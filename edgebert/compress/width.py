@@ -13,17 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgebert.compress.batches import pad
 from edgebert.compress.families import Family
-from edgebert.compress.noise import shuffled
+from edgebert.compress.observe import observe
 from edgebert.errors import RecipeError
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-#: Texts that the activations are measured on.
-SAMPLE = 1000
-_BATCH = 50
 
 
 @dataclass(frozen=True)
@@ -37,13 +32,11 @@ class Activity:
 def measure(
     model: Any, family: Family, layers: Sequence[int], rows: Sequence[Sequence[int]], pad_id: int
 ) -> dict[int, Activity]:
-    """The activity of every feed-forward neuron of `layers` on a sample of token id `rows`.
+    """The activity of every feed-forward neuron of `layers` on `rows` of token ids.
 
     Raises:
         RecipeError: the family has no plain feed-forward layers, or there is no text.
     """
-    import torch
-
     if family.ffn_out is None:
         raise RecipeError(
             f"student.intermediate_size: the feed-forward layers of {family.model_type} cannot be narrowed",
@@ -52,30 +45,18 @@ def measure(
     if not rows:
         raise RecipeError("student.intermediate_size needs text to measure on", "give training data")
     sums: dict[int, list[Any]] = {layer: [0.0, 0.0, 0] for layer in layers}
-    mask = torch.ones(0)
 
     def watch(layer: int) -> Any:
-        def hook(module: Any, inputs: tuple[Tensor, ...]) -> None:
-            real = inputs[0][mask.bool()].double()
+        def watcher(given: Tensor, found: Tensor) -> None:
+            real = given.double()
             sums[layer][0] += real.sum(dim=0)
             sums[layer][1] += real.square().sum(dim=0)
             sums[layer][2] += len(real)
 
-        return hook
+        return watcher
 
-    handles = [
-        model.get_submodule(f"{family.layer_prefix}{layer}.{family.ffn_out}").register_forward_pre_hook(watch(layer))
-        for layer in layers
-    ]
-    chosen = sorted((rows[i] for i in shuffled(len(rows), 0)[:SAMPLE]), key=len)
-    try:
-        with torch.inference_mode():
-            for start in range(0, len(chosen), _BATCH):
-                ids, mask = pad(chosen[start : start + _BATCH], pad_id)
-                model(input_ids=ids, attention_mask=mask)
-    finally:
-        for handle in handles:
-            handle.remove()
+    names = {layer: f"{family.layer_prefix}{layer}.{family.ffn_out}" for layer in layers}
+    observe(model, rows, pad_id, {name: [watch(layer)] for layer, name in names.items()})
     return {layer: Activity(total / count, square / count) for layer, (total, square, count) in sums.items()}
 
 

@@ -35,7 +35,7 @@ class Admission:
     @contextmanager
     def request(self) -> Iterator[None]:
         """Room for a request whose body is still to be read, so that bodies cannot pile up. Raises Full."""
-        if self._requests >= self.limits.queue:
+        if max(self._requests, self._texts) >= self.limits.queue:
             raise Full(self._wait())
         self._requests += 1
         try:

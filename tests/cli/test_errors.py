@@ -34,6 +34,8 @@ def edgebert(*arguments: str) -> tuple[int, str]:
         (["report", "nowhere"], 2, "no report: nowhere does not exist", "give the folder of a finished run"),
         (["bench", "a", "--lengths", "16,abc"], 2, "--lengths '16,abc' is not a list", "such as --lengths 16,32"),
         (["bench", "a", "--threads", "0"], 2, "--threads '0' is not a list", "such as --threads 1,2"),
+        (["predict", "a", "b", "--threads", "0"], 2, "--threads '0' is neither a positive", "--threads auto"),
+        (["predict", "a", "b", "--threads", "1,2"], 2, "--threads '1,2' is neither a positive", "--threads auto"),
         (["doctor", "ssh:-oX=y"], 2, "does not name a host", "use ssh:HOST"),
         (["doctor", "sssh:pi4"], 2, "'sssh' is not one of the devices", "did you mean 'ssh'?"),
         (["doctor", "local:/no/python"], 3, "there is no such Python interpreter", "give the path of one"),

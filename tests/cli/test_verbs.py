@@ -33,6 +33,9 @@ def test_predict_for_people_and_programs(tiny_artifact: Artifact) -> None:
     lines = edgebert("predict", tiny_artifact.path, "--json", given="the rain now\n\nplease song\n").stdout.splitlines()
     first, second = map(json.loads, lines)
     assert first["text"] == "the rain now" and first["label"] == label and second["text"] == "please song"
+    for threads in ("auto", "2"):
+        again = edgebert("predict", tiny_artifact.path, "--threads", threads, "the rain now").stdout
+        assert again.startswith(f"{label}\t") and again.endswith("\tthe rain now\n")
 
 
 def test_check(tiny_artifact: Artifact, tmp_path: Path, records: list[dict[str, str]]) -> None:

@@ -161,7 +161,7 @@ def test_targets_of_answers_are_tokens_of_the_window() -> None:
 
 def test_unknown_labels_are_refused_for_every_labelled_task() -> None:
     with pytest.raises(DataError, match="'zzz'"):
-        check_labels(TASKS["multi-label"], [{"text": "a", "label": ["a", "zzz"]}], ["a"])
+        list(check_labels(TASKS["multi-label"], [{"text": "a", "label": ["a", "zzz"]}], ["a"]))
     with pytest.raises(DataError, match="'B-zzz'"):
-        check_labels(TASKS["tokens"], [{"tokens": ["a"], "tags": ["B-zzz"]}], ["O"])
-    check_labels(TASKS["regression"], [{"text": "a", "label": 3.0}], [])
+        list(check_labels(TASKS["tokens"], [{"tokens": ["a"], "tags": ["B-zzz"]}], ["O"]))
+    list(check_labels(TASKS["regression"], [{"text": "a", "label": 3.0}], []))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from edgebert.compress.folder import special_tokens, tokenizer_json
-from edgebert.compress.vocabulary import all_pieces, clean, id_map, prune, write_tokenizer
+from edgebert.compress.vocabulary import all_pieces, clean, id_map, prune, share_changed, write_tokenizer
 from edgebert.errors import DataError
 from edgebert.teacher import Teacher
 
@@ -148,6 +148,12 @@ def test_transformers_reads_the_same_ids(
     assert (theirs.cls_token, theirs.mask_token, theirs.pad_token) == ("[CLS]", "[MASK]", "[PAD]")
     lines = (tmp_path / "vocab.txt").read_text("utf-8").splitlines()
     assert lines == sorted(all_pieces(pruned.tokenizer), key=all_pieces(pruned.tokenizer).__getitem__)
+
+
+def test_the_share_of_texts_that_are_split_otherwise(source: dict[str, Any]) -> None:
+    pruned = prune(source, ["the lamp"], name="tiny")
+    assert share_changed(source, pruned, ["the lamp", "the weather", "lamp the lamp", "weather"]) == 0.5
+    assert share_changed(source, pruned, []) == 0.0
 
 
 def test_id_map_finds_the_teachers_ids(source: dict[str, Any]) -> None:

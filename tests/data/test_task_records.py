@@ -11,6 +11,7 @@ from tiny_tasks import TASKS
 
 from edgebert import data
 from edgebert.data_conll import iob2
+from edgebert.data_stream import Texts
 from edgebert.errors import DataError
 from edgebert.recipe import SplitSpec
 from edgebert.tasks import Task
@@ -204,5 +205,25 @@ def test_unlabelled_texts(tmp_path: Path) -> None:
         SplitSpec(path="a.txt", format="jsonl").model_copy(update={"format": None}), tmp_path, TASKS["tokens"]
     )
     assert [record["text"] for record in tokens] == ["one", "two"]
+    assert [record["text"] for record in tokens] == ["one", "two"]  # read again from its start
+    assert len(tokens) == 2 and {"text": "two"} in tokens
     pairs = data.read_unlabelled(SplitSpec(path="a.jsonl", question="q"), tmp_path, TASKS["answers"])
     assert [(record["question"], record["context"]) for record in pairs] == [("who?", "c")]
+
+
+def test_an_unlabelled_file_that_changes_meanwhile(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("one\ntwo\n", "utf-8")
+    texts = data.read_unlabelled(SplitSpec(path="a.txt"), tmp_path, TASKS["tokens"])
+    path.write_text("one\ntwo\nthree\n", "utf-8")
+    with pytest.raises(DataError, match=r"a\.txt was changed"):
+        list(texts)
+    path.unlink()
+    with pytest.raises(DataError, match=r"a\.txt was changed"):
+        list(texts)
+
+
+def test_texts_of_records_and_a_corpus(tmp_path: Path) -> None:
+    (tmp_path / "corpus.txt").write_text("three\n\nfour\u2028five", "utf-8")
+    texts = Texts(([{"text": "one", "text_pair": "two"}], ()), tmp_path / "corpus.txt")
+    assert list(texts) == list(texts) == ["one", "two", "three", "", "four", "five"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,25 @@ import pytest
 from android_standin import Standin
 from loopback_sshd import SSHD, Sshd
 
+from edgebert import artifact as artifacts
+from edgebert import pipeline
+from edgebert.artifact import Artifact
 from edgebert.devices.ssh import CONFIG
+
+#: Formats that devices answer in.
+STUDENTS = ("onnx-int8", "openvino-int8", "tflite-int8", "tflite-int8-legacy")
+RECIPE = """
+task: text-classification
+teacher: {shared}/models/minilm-clinc150
+data:
+  train: {{path: train.jsonl}}
+  validation: {{path: val.jsonl}}
+  test: {{path: test.jsonl}}
+lengths: [16, 32]
+student: {{layers: 3, intermediate_size: 576, vocabulary: prune}}
+distill: {{epochs: 1, lr: 0.0005}}
+export: [{names}]
+"""
 
 
 @pytest.fixture(scope="session")
@@ -58,3 +78,31 @@ def phone(android: Standin, monkeypatch: pytest.MonkeyPatch) -> Standin:
     monkeypatch.setenv("EDGEBERT_CACHE", str(android_standin.CACHE))
     android.plug()
     return android
+
+
+@pytest.fixture(scope="session")
+def clinc150(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with CLINC150 in scope; of the test sentences 200 that are spread over all intents."""
+    folder = tmp_path_factory.mktemp("clinc150")
+    document = json.loads((shared / "data/clinc150/data_full.json").read_text("utf-8"))
+    for name, rows in (("train", document["train"]), ("val", document["val"]), ("test", document["test"][::22][:200])):
+        lines = (json.dumps({"text": text, "label": label}) for text, label in rows)
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def students(shared: Path, clinc150: Path) -> dict[str, Artifact]:
+    """A student of CLINC150 in its formats: from the run in the folder EDGEBERT_STUDENTS, else made by one."""
+    out = Path(os.environ.get("EDGEBERT_STUDENTS") or clinc150 / "out")
+    if not (out / "artifacts").is_dir():
+        recipe = clinc150 / "recipe.yaml"
+        recipe.write_text(RECIPE.format(shared=shared.resolve(), names=", ".join(STUDENTS)))
+        pipeline.run(recipe, out=out, until="export")
+    return {name: artifacts.load(out / "artifacts" / name) for name in STUDENTS if (out / "artifacts" / name).is_dir()}
+
+
+@pytest.fixture(scope="session")
+def sentences(clinc150: Path) -> list[dict[str, str]]:
+    """The 200."""
+    return [json.loads(line) for line in (clinc150 / "test.jsonl").read_text("utf-8").splitlines()]

@@ -59,6 +59,30 @@ class TestCpu:
         write(tmp_path, {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "50000 100000\n"})
         assert cpu.quota(tmp_path) == 0.5 and cpu.most_threads(tmp_path) == 1
 
+    @pytest.mark.parametrize("shown", ["/docker/a1", "/"], ids=["a path of the host", "a path of its own"])
+    def test_version_1_in_a_container(self, tmp_path: Path, shown: str) -> None:
+        write(tmp_path, {
+            "proc/self/cgroup": f"5:memory:/docker/a1\n4:cpu,cpuacct:{shown}\n3:cpuset:/docker/a1\n0::/docker/a1\n",
+            "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "250000\n", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+        })  # fmt: skip
+        assert cpu.quota(tmp_path) == 2.5
+
+    def test_version_1_narrowest_group_and_none(self, tmp_path: Path) -> None:
+        def group(path: str, quota: int) -> dict[str, str]:
+            folder = f"sys/fs/cgroup/cpu/{path}"
+            return {f"{folder}cpu.cfs_quota_us": f"{quota}\n", f"{folder}cpu.cfs_period_us": "50000\n"}
+
+        write(tmp_path, {"proc/self/cgroup": "4:cpuacct,cpu:/pod/app\n"} | group("", -1) | group("pod/app/", -1))
+        assert cpu.quota(tmp_path) is None
+        write(tmp_path, group("pod/", 75_000))
+        assert cpu.quota(tmp_path) == 1.5
+        write(tmp_path, group("pod/app/", 25_000))
+        assert cpu.quota(tmp_path) == 0.5
+
+    def test_a_strange_file_does_not_limit(self, tmp_path: Path) -> None:
+        write(tmp_path, {"proc/self/cgroup": "0::/../..\n7:cpu\n\n", "sys/fs/cgroup/cpu.max": "few many\n"})
+        assert cpu.quota(tmp_path) is None
+
     def test_nothing_said_is_no_limit(self, tmp_path: Path) -> None:
         assert cpu.quota(tmp_path) is None
         assert cpu.most_threads(tmp_path) == len(os.sched_getaffinity(0))
@@ -68,6 +92,29 @@ class TestCpu:
         found = cpu.identity(tmp_path)
         assert found.pop("machine") and found == {"model name": "A", "flags": "avx2"}
         assert "flags" in cpu.identity() or "Features" in cpu.identity()
+
+    @pytest.mark.parametrize(
+        ("flags", "strongest"),
+        [
+            ("flags\t: ssse3 avx2 avx512bw avx512_vnni amx_int8", "amx_int8"),
+            ("flags\t: ssse3 avx2 avx512bw avx512_vnni", "avx512_vnni"),
+            ("flags\t: ssse3 avx2 avx_vnni", "avx_vnni"),
+            ("flags\t: ssse3 avx2", "avx2"),
+            ("Features\t: fp asimd asimddp", "asimddp"),
+            ("Features\t: fp asimd", "asimd"),
+        ],
+    )
+    def test_instructions_are_the_strongest_there(self, flags: str, strongest: str, tmp_path: Path) -> None:
+        assert cpu.instructions(write(tmp_path, {"proc/cpuinfo": f"{flags}\n"})).split()[1] == strongest
+
+    def test_under_an_emulator_the_processor_itself_is_asked(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        root = write(tmp_path, {"proc/self/comm": "qemu-x86_64\n", "proc/cpuinfo": "flags\t: avx2 avx512_vnni\n"})
+        assert cpu.identity(root)["emulator"] == "qemu-x86_64"
+        assert set(cpu._numpy_features()) >= {"AVX2", "AVX512VNNI", "ASIMDDP"}  # numpy's table, under its own names
+        monkeypatch.setattr(cpu, "_numpy_features", lambda: {"SSSE3": True, "AVX2": True, "AVX512VNNI": False})
+        assert cpu.identity(root)["instructions"].split()[1] == "avx2"
 
     def test_threads_started_inside_stay_on_the_big_cores(self, monkeypatch: pytest.MonkeyPatch) -> None:
         before = cpu.usable()

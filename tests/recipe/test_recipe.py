@@ -142,6 +142,6 @@ def test_identity_tells_apart_what_differs(section: str, old: str, new: str, rec
 def test_identity_is_canonical_json(recipe: Recipe) -> None:
     text = recipe.section_json("student", "lengths")
     student = {"intermediate_size": None, "layer_choice": "uniform", "layers": "half", "vocabulary": "prune"}
-    student |= {"corpus": None, "pieces": None}
+    student |= {"corpus": None, "pieces": None, "heads": None, "hidden_size": None, "init": "teacher", "config": {}}
     assert json.loads(text) == {"lengths": [16, 32, 64, 128], "student": student}
     assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))

@@ -61,6 +61,11 @@ ADDED = [
     ("lengths: [16, 1024]", "6: lengths[1]: must be at most 512, found 1024", ""),
     ("lengths: []", "6: lengths: must not be empty", ""),
     ("lengths: 64", "6: lengths: expected a list, found the number 64", ""),
+    (
+        "student: {config: {hidden_act: [relu]}}",
+        "6: student.config.hidden_act: a setting is text, a number, true or false",
+        "",
+    ),
     ("student: {layers: 0}", "6: student.layers: must be at least 1, found 0", ""),
     ("student: {layers: [2, 1]}", "6: student.layers: layers must rise strictly, and 1 follows 2", ""),
     ("student: {layers: all}", "6: student.layers: the text 'all' is not known here", "known: half"),

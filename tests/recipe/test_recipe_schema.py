@@ -19,6 +19,9 @@ GOOD = [
     "task: text-classification\nteacher: {scratch: {layers: 2}}\n" + SPLITS + "student: {layers: [0, 2]}",
     "task: text-classification\nteacher: a\n" + SPLITS + "gates: {max_p50_ms: 3, max_p90_ms: {local: 5}}",
     "task: text-classification\nteacher: a\n" + SPLITS + "student: {layers: null}\nlabels: [a, b]",
+    "task: text-classification\nteacher: a\n"
+    + SPLITS
+    + "student: {init: random, config: {hidden_act: relu, use_cache: false}}",
     template("text-classification"),
 ]
 BAD = [
@@ -28,6 +31,7 @@ BAD = [
     GOOD[0] + "distill: {noise: 2}",
     GOOD[0] + "distill: {losses: {logit: 1}}",
     GOOD[0] + "student: {layers: all}",
+    GOOD[0] + "student: {config: {hidden_act: [relu]}}",
     GOOD[0] + "lengths: []",
     GOOD[0] + "gates: {max_p90_ms: {local: fast}}",
 ]

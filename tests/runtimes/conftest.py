@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable
@@ -89,4 +90,24 @@ def exported(
         return made[family, name, task]
 
     os.environ.update(exporting.ENVIRONMENT)
+    return make
+
+
+@pytest.fixture(scope="session")
+def real_teacher_as(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Artifact]:
+    """`real_teacher_as("onnx-int8")`: the teacher of CLINC150, six layers, exported once at 16 and 32 tokens."""
+    data = json.loads((shared / "data/clinc150/data_full.json").read_text("utf-8"))
+    folder = tmp_path_factory.mktemp("real")
+    validation = folder / "validation.jsonl"
+    records = [{"text": text, "label": label} for text, label in data["val"]]
+    validation.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
+
+    @functools.cache
+    def make(name: str) -> Artifact:
+        format, _, precision = name.partition("-")
+        return exporting.export_artifact(
+            shared / "models/minilm-clinc150", task="text-classification", format=format, precision=precision,
+            lengths=(16, 32), calibration=validation, target=folder / name, log=folder / f"{name}.log",
+        )  # fmt: skip
+
     return make

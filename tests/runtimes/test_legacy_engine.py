@@ -10,10 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from runtime_contract import LOADING_PROMISES, PROMISES, golden_answers_hold_and_wrong_ones_are_found
 
 from edgebert import exporting
 
 ROOT = Path(__file__).parents[2]
+CONTRACT = ROOT / "tests" / "support" / "runtime_contract.py"
 PACKAGES = ["tflite-runtime==2.14.0", "numpy<2", "tokenizers==0.22.2"]
 
 LOAD = """
@@ -78,3 +80,14 @@ def test_what_it_computes_wrongly_is_refused(
     assert done.stdout.startswith("ArtifactError "), done.stdout
     for words in ("tflite-runtime 2.14.0", "expected", "is allowed", "tflite-int8-legacy"):
         assert words in done.stdout
+
+
+def test_it_keeps_every_other_promise(
+    legacy: Callable[..., subprocess.CompletedProcess[str]], teacher_as: Callable[[str], Path]
+) -> None:
+    """What it answers is wrong, but the same from many threads, in any order, and after what came before."""
+    broken = golden_answers_hold_and_wrong_ones_are_found
+    done = legacy(CONTRACT, teacher_as("int8"), broken.__name__)
+    kept = [promise.__name__ for promise in (*PROMISES, *LOADING_PROMISES) if promise is not broken]
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines() == ["tflite-runtime 2.14.0", *kept]

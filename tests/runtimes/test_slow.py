@@ -53,12 +53,9 @@ def test_families_that_are_not_rewritten_export_too_or_say_why_not(
 
 
 @pytest.mark.parametrize("name", ["onnx-int8", "openvino-int8", "tflite-int8"])
-def test_a_real_teacher_of_six_layers(name: str, shared: Path, tmp_path: Path) -> None:
+def test_a_real_teacher_of_six_layers(name: str, shared: Path, real_teacher_as: Callable[[str], Artifact]) -> None:
     data = json.loads((shared / "data/clinc150/data_full.json").read_text("utf-8"))
-    calibration = tmp_path / "validation.jsonl"
-    records = [{"text": text, "label": label} for text, label in data["val"]]
-    calibration.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
-    made = export(shared / "models/minilm-clinc150", name, tmp_path / name, calibration, (16, 32))
+    made = real_teacher_as(name)
     figures = made.manifest.lineage[-1]
     assert figures["metric"] >= figures["source_metric"] - 0.02
     assert made.model_bytes < 91_000_000 / 3.5

@@ -11,7 +11,7 @@ import pytest
 
 from edgebert.errors import UsageError
 from edgebert.progress import SILENT
-from edgebert.stages import Key, Store, write_json
+from edgebert.stages import Key, Store, digest, digest_of, write_json
 
 KEY = Key('{"epochs": 4}', {"data": "00"}, {"torch": "2.13.0"})
 
@@ -23,6 +23,11 @@ class Counter:
     def __call__(self) -> None:
         self.calls += 1
         self.path.write_text(self.text)
+
+
+@pytest.mark.parametrize("values", [[], [{"text": "ü", "b": 1}], [{"a": None}, [1.5, "x"], "y"]])
+def test_values_one_by_one_have_the_digest_of_their_list(values: list[object]) -> None:
+    assert digest_of(iter(values)) == digest(values)
 
 
 def test_a_stage_runs_once(tmp_path: Path) -> None:

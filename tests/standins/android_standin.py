@@ -9,6 +9,8 @@ server sits in the same namespace and is reached over a Unix socket.
 from __future__ import annotations
 
 import os
+import platform
+import re
 import shlex
 import shutil
 import signal
@@ -31,8 +33,8 @@ taskset tee test timeout touch tr true uname uptime wc which xargs zcat
 """
 
 
-def missing() -> str:
-    """Why the stand-in cannot run here; empty when it can."""
+def missing(machine: str = "x86_64") -> str:
+    """Why the stand-in of that architecture cannot run here; empty when it can."""
     absent = [
         tool for tool in ("adb", "apt-get", "dpkg", "ip", "unshare", "nsenter", "mount") if shutil.which(tool) is None
     ]
@@ -42,6 +44,9 @@ def missing() -> str:
         return "namespaces and mounts want root"
     if not Path(KEYRING).is_file():
         return f"{KEYRING} is absent: this is no Debian"
+    release = re.match(r"(\d+)\.(\d+)", platform.release())
+    if machine == "aarch64" and not (release and (int(release[1]), int(release[2])) >= (6, 7)):
+        return f"Linux {platform.release()} has no binfmt_misc for a user namespace: that came with 6.7"
     return ""
 
 
@@ -157,7 +162,7 @@ class Standin:
         self._device = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         self.wait(lambda: b"connected" in self.adb("connect", SERIAL).stdout and self.state() == "device")
 
-    def adb(self, *arguments: str, timeout: float = 30) -> subprocess.CompletedProcess[bytes]:
+    def adb(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[bytes]:
         """The adb client, as a user would call it."""
         environment = os.environ | self.environment
         return subprocess.run(["adb", *arguments], env=environment, capture_output=True, timeout=timeout)
@@ -227,7 +232,7 @@ class Standin:
     def _look(self, command: list[str]) -> bytes:
         return subprocess.run([*self._enter(), *command], capture_output=True).stdout
 
-    def wait(self, ready: Callable[[], bool], seconds: float = 20) -> None:
+    def wait(self, ready: Callable[[], bool], seconds: float = 120) -> None:
         """Until something holds. Raises TimeoutError."""
         end = time.monotonic() + seconds
         while not ready():
