@@ -138,7 +138,7 @@ class Standin:
             "ADB_SERVER_SOCKET": f"localfilesystem:{self._scratch}/adb",
             "HOME": str(self._scratch),
         }
-        self.wait(lambda: b" lo" in self._look(["ip", "-o", "link", "show", "up"]))
+        self.wait(self._has_network)
         self._adb = self._server()
         self.wait((self._scratch / "adb").exists)  # a client that finds no server would start one out here
         self._device: subprocess.Popen[bytes] | None = None
@@ -228,6 +228,11 @@ class Standin:
 
     def _enter(self) -> list[str]:
         return ["nsenter", f"--net=/proc/{self._network.pid}/ns/net", "--"]
+
+    def _has_network(self) -> bool:
+        # Until `unshare` has done its work its process is still in this computer's network, where lo is up as well.
+        ours, theirs = (os.readlink(f"/proc/{number}/ns/net") for number in ("self", self._network.pid))
+        return ours != theirs and b" lo" in self._look(["ip", "-o", "link", "show", "up"])
 
     def _look(self, command: list[str]) -> bytes:
         return subprocess.run([*self._enter(), *command], capture_output=True).stdout
