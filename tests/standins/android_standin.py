@@ -231,7 +231,7 @@ class Standin:
 
     def _has_network(self) -> bool:
         # Until `unshare` has done its work its process is still in this computer's network, where lo is up as well.
-        ours, theirs = (os.readlink(f"/proc/{number}/ns/net") for number in ("self", self._network.pid))
+        ours, theirs = (Path(f"/proc/{number}/ns/net").readlink() for number in ("self", self._network.pid))
         return ours != theirs and b" lo" in self._look(["ip", "-o", "link", "show", "up"])
 
     def _look(self, command: list[str]) -> bytes:
