@@ -131,8 +131,8 @@ def compress(recipe: Recipe, task: Task, splits: Splits, taught: Teacher, store:
         unseen = [text for record in splits.test for text in texts_of(record)]  # counted, never trained on
         start = build_student(
             taught, recipe.student, task=task, texts=texts, unseen=unseen, max_length=recipe.max_length,
-            out=work / "start",
-            intermediate_size=recipe.student.intermediate_size, seed=recipe.distill.seed, progress=store.progress,
+            out=work / "start", intermediate_size=recipe.student.intermediate_size, seed=recipe.distill.seed,
+            progress=store.progress,
         )  # fmt: skip
         distill(
             taught, start.path, recipe.distill, task=task, layer_map=start.layer_map,
