@@ -102,5 +102,6 @@ HOST_ONLY = ("torch", "transformers", "pydantic", "yaml", "onnx", "jinja2", "mat
 @pytest.mark.parametrize("module", DEVICE_MODULES)
 def test_device_modules_load_nothing_of_the_host(module: str) -> None:
     code = f"import sys, {module}; print([m for m in {HOST_ONLY!r} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT.parent)
+    # -P: the current folder must not be searched, where a clone named edgebert may lie.
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, cwd=ROOT.parent)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
