@@ -47,6 +47,8 @@ class Model:
         self._longest = max_length
         self._lengths = artifact.manifest.lengths
         self._inputs = tuple(spec.name for spec in artifact.manifest.inputs)
+        dtypes = {spec.dtype for spec in artifact.manifest.inputs}
+        self._dtype = np.dtype(dtypes.pop() if len(dtypes) == 1 else "int64")  # spares the engine a conversion
         self._outputs = [(spec.name, spec.per_token) for spec in artifact.manifest.outputs]
         self._closed = False
 
@@ -146,8 +148,8 @@ class Model:
         """One window's outputs by name, without batch axis and padding."""
         if self._closed:
             raise UsageError("this model is closed", "load it again, or close it later")
+        found = self.runtime.run(tensors(window, self._inputs, self._lengths, self._dtype))
         used = len(window.input_ids)
-        found = self.runtime.run(tensors(window, self._inputs, self._lengths))
         return {name: found[name][0, :used] if per_token else found[name][0] for name, per_token in self._outputs}
 
     def warm_up(self) -> None:
