@@ -86,8 +86,9 @@ def nncf(model: str, lengths: Sequence[int], threads: int) -> Run:
     options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
     compiled = ov.Core().compile_model(f"{model}/openvino_model.xml", "CPU", options)
     request = compiled.create_infer_request()
-    names = [port.get_any_name() for port in compiled.inputs]
-    given = {length: {name: feed[name] for name in names} for length, feed in feeds(lengths).items()}
+    every = feeds(lengths)
+    names = [(port.get_names() & every[lengths[0]].keys()).pop() for port in compiled.inputs]  # it may have others too
+    given = {length: {name: feed[name] for name in names} for length, feed in every.items()}
     return lambda length: request.infer(given[length])
 
 
