@@ -32,6 +32,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from runtime import OPTIMUM, optimum
+
 from edgebert.cpu import instructions
 from edgebert.devices.facts import linux_facts
 
@@ -39,7 +41,6 @@ ROOT = Path(__file__).parents[1]
 HERE = Path(__file__).parent
 WORK = ROOT / "build" / "int8"
 SHAPES = {"base": "12x768", "small": "4x256"}
-OPTIMUM = ("optimum==2.1.0", "optimum-onnx==0.1.0")
 OURS = ("onnx-int8", "openvino-int8", "tflite-int8")
 STOCK = ("optimum", "nncf", "ai-edge-quantizer")
 WAYS = (*OURS, "torch", "torch.compile", *STOCK)
@@ -81,9 +82,8 @@ def make(what: str, source: str, out: Path, lengths: str) -> None:
     unfinished.parent.mkdir(parents=True, exist_ok=True)
     if what not in OURS:  # an export makes its folder itself
         unfinished.mkdir()
-    if what == "optimum" and not (ROOT / "build" / "optimum" / "optimum").is_dir():
-        command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "-t", ROOT / "build" / "optimum"]
-        subprocess.run([*command, *OPTIMUM], check=True)
+    if what == "optimum":
+        optimum()  # installed where only its process sees it
     child([HERE / "int8_models.py", what, source, unfinished, lengths], environment(what, os.cpu_count() or 1))
     unfinished.rename(out)
 

@@ -3,7 +3,8 @@
 A file holds one signature (`seq16`, `seq32` ...) for each sequence length, which share their weights; batch 1,
 INT32 inputs. Dynamic range quantization needs no calibration text: weights are INT8, activations are quantized
 as they come. `int8` has one scale per channel; `int8-legacy` has one per tensor, because tflite-runtime 2.14
-computes wrong answers from the other without an error. The classifier stays float.
+computes wrong answers from the other without an error, and says how activations are quantized, since its kernels
+would otherwise do it in another way than LiteRT's. The classifier stays float.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class TfliteExporter:
         "ai-edge-quantizer",
         "ai-edge-litert",
     )
-    version: int = 2
+    version: int = 3
 
     def export(self, job: ExportJob) -> ExportedModel:
         """Write `model.tflite`. Raises ExportError."""
@@ -56,7 +57,7 @@ class TfliteExporter:
         if job.precision != "fp32":
             groups = _quantize(path, job, task)
             parts = _PARTS[job.precision]
-        path.write_bytes(_compact(path.read_bytes()))
+        path.write_bytes(_compact(path.read_bytes(), asymmetric=job.precision == "int8-legacy"))
         return ExportedModel(
             files=(FILE,),
             inputs=tuple(TensorSpec(name, "int32", (1, -1)) for name in names),
@@ -172,8 +173,12 @@ def _heads(content: bytes) -> list[str]:
     return names
 
 
-def _compact(content: bytes) -> bytes:
-    """The same model without metadata and long names, its scales stored once and not once per signature."""
+def _compact(content: bytes, asymmetric: bool = False) -> bytes:
+    """The same model without metadata and long names, its scales stored once and not once per signature.
+
+    With `asymmetric` it says that activations are quantized between their least and their largest value. LiteRT's
+    kernels do so in any case; those of tflite-runtime 2.14 take the converse, symmetric ranges, where nothing is said.
+    """
     flatbuffers = require("flatbuffers", "host")
     schema = _schema()
     model = schema.ModelT.InitFromPackedBuf(content, 0)
@@ -182,6 +187,9 @@ def _compact(content: bytes) -> bytes:
     for graph in model.subgraphs:
         for index, tensor in enumerate(graph.tensors):
             tensor.name = f"t{index}"
+        for op in graph.operators if asymmetric else ():
+            if isinstance(op.builtinOptions, schema.FullyConnectedOptionsT):
+                op.builtinOptions.asymmetricQuantizeInputs = True
     shared: dict[bytes, int] = {}
     pack_scales, pack_buffer = schema.QuantizationParametersT.Pack, schema.BufferT.Pack
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,10 +10,12 @@ import venv
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from runtime_contract import LOADING_PROMISES, PROMISES, golden_answers_hold_and_wrong_ones_are_found
 
 from edgebert import exporting
+from edgebert.model import Model
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = ROOT / "tests" / "support" / "runtime_contract.py"
@@ -27,6 +30,15 @@ except edgebert.EdgebertError as error:
 else:
     print(model.runtime.engine, [model.predict(text).label for text in sys.argv[2:]])
 """
+
+ANSWER = """
+import json, sys, edgebert
+with edgebert.load(sys.argv[1]) as model, open(sys.argv[2], encoding="utf-8") as lines:
+    print(json.dumps([model.runtime.engine, *(model.predict(json.loads(line)).label for line in lines)]))
+"""
+
+#: Every fourth test sentence of CLINC150, of which so many answers must be the same, and accuracy so near.
+STEP, SAME, POINTS = 4, 0.995, 0.3
 
 pytestmark = [
     pytest.mark.slow,
@@ -91,3 +103,33 @@ def test_it_keeps_every_other_promise(
     kept = [promise.__name__ for promise in (*PROMISES, *LOADING_PROMISES) if promise is not broken]
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines() == ["tflite-runtime 2.14.0", *kept]
+
+
+def test_one_scale_per_tensor_answers_as_in_litert(
+    legacy: Callable[..., subprocess.CompletedProcess[str]],
+    teacher_as: Callable[[str], Path],
+    shared: Path,
+    tmp_path: Path,
+) -> None:
+    """Its golden answers, from LiteRT, hold in the old engine too, and so do the answers to real texts."""
+    data = json.loads((shared / "data/clinc150/data_full.json").read_text("utf-8"))["test"][::STEP]
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text("".join(json.dumps(text) + "\n" for text, _ in data), "utf-8")
+    done = legacy("-c", ANSWER, teacher_as("int8-legacy"), texts)
+    assert done.returncode == 0, done.stdout + done.stderr
+    engine, *there = json.loads(done.stdout.splitlines()[-1])
+    assert engine == "tflite-runtime 2.14.0"
+    with Model.load(teacher_as("int8-legacy")) as model:
+        here = [model.predict(text).label for text, _ in data]
+    assert np.mean([a == b for a, b in zip(here, there, strict=True)]) >= SAME
+    right = [np.mean([a == label for a, (_, label) in zip(side, data, strict=True)]) for side in (here, there)]
+    assert 100 * abs(right[0] - right[1]) <= POINTS and min(right) > 0.9
+
+
+def test_it_keeps_every_promise_of_what_is_made_for_it(
+    legacy: Callable[..., subprocess.CompletedProcess[str]], teacher_as: Callable[[str], Path]
+) -> None:
+    done = legacy(CONTRACT, teacher_as("int8-legacy"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    promised = [promise.__name__ for promise in (*PROMISES, *LOADING_PROMISES)]
+    assert done.stdout.splitlines() == ["tflite-runtime 2.14.0", *promised]
