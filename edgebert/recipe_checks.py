@@ -19,6 +19,7 @@ EXPORTS = (
     "onnx-int8-ort",
     *("openvino-fp32", "openvino-fp16", "openvino-int8", "openvino-int8-weights"),
     *("tflite-fp32", "tflite-fp16", "tflite-int8", "tflite-int8-weights", "tflite-int8-legacy"),
+    "tflite-int8-full",
 )
 LOSSES = (
     "logits",

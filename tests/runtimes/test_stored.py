@@ -41,7 +41,7 @@ def test_onnx_int8_ort_is_in_the_format_of_the_mobile_build_and_lists_its_operat
     for line in (artifact.path / "required_operators.config").read_text("utf-8").splitlines():
         domain, _, operators = line.split(";")
         listed[domain] = set(operators.split(","))
-    assert {"DynamicQuantizeMatMul", "BiasGelu"} <= listed["com.microsoft"] and "Softmax" in listed["ai.onnx"]
+    assert {"DynamicQuantizeMatMul", "Gelu"} <= listed["com.microsoft"] and "Softmax" in listed["ai.onnx"]
     assert "SkipLayerNormalization" not in listed["com.microsoft"]
 
 
@@ -64,7 +64,7 @@ def test_openvino_int8_holds_int8_embeddings_and_a_float_classifier(exported: Ex
 def test_tflite_int8_holds_int8_embeddings_and_one_table_for_all_lengths(exported: Exported) -> None:
     from ai_edge_litert import schema_py_generated as schema
 
-    for name in ("tflite-int8", "tflite-int8-legacy"):
+    for name in ("tflite-int8", "tflite-int8-legacy", "tflite-int8-full"):
         artifact = exported("bert", name)
         model = schema.ModelT.InitFromPackedBuf(artifact.model_path.read_bytes(), 0)
         assert len(model.subgraphs) == 2 and not model.metadata
