@@ -27,6 +27,9 @@ _INSTRUCTIONS = {
     "ssse3": "SSSE3", "i8mm": "", "asimddp": "ASIMDDP", "asimd": "ASIMD", "neon": "NEON",
 }  # fmt: skip
 
+#: Of x86: these sum in 32 bits.
+_EXACT = ("amx_int8", "avx512_vnni", "avx_vnni")
+
 
 def identity(root: Path = ROOT) -> dict[str, str]:
     """Architecture, name and features of the first core: the same on machines that compute alike."""
@@ -60,6 +63,12 @@ def instructions(root: Path = ROOT) -> str:
         told = (fields.get("flags") or fields.get("Features") or "").split()
         found = next((name for name in _INSTRUCTIONS if name in told), "")
     return f"{platform.machine()} {found}".strip()
+
+
+def saturates(root: Path = ROOT) -> bool:
+    """Whether kernels for U8 x S8 products may saturate here: x86 without VNNI, or where nothing is said of it."""
+    machine, _, strongest = instructions(root).partition(" ")
+    return machine in ("x86_64", "AMD64") and strongest not in _EXACT
 
 
 def usable() -> list[int]:

@@ -16,8 +16,10 @@ from edgebert.recipe_problems import LIST, MAPPING, NOTHING, NUMBER, TEXT, did_y
 FORMATS = ("jsonl", "csv", "tsv", "txt", "conll", "squad")
 EXPORTS = (
     *("onnx-fp32", "onnx-fp16", "onnx-int8", "onnx-int8-dynamic", "onnx-int8-static", "onnx-int8-weights"),
+    "onnx-int8-ort",
     *("openvino-fp32", "openvino-fp16", "openvino-int8", "openvino-int8-weights"),
     *("tflite-fp32", "tflite-fp16", "tflite-int8", "tflite-int8-weights", "tflite-int8-legacy"),
+    "tflite-int8-full",
 )
 LOSSES = (
     "logits",

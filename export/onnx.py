@@ -18,13 +18,14 @@ from edgebert.errors import require
 from edgebert.protocols import ExportedModel, ExportJob, TensorSpec
 from edgebert.tasks import Task
 
-from . import onnx_precisions, saturation
+from . import onnx_precisions, ort, saturation
 from .source import Source, converted, load_source, output_specs
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 FILE = "model.onnx"
+MOBILE, OPERATORS = "model.ort", "required_operators.config"
 OPSET = 18
 
 
@@ -34,7 +35,7 @@ class OnnxExporter:
 
     precisions: Mapping[str, bool] = field(
         default_factory=lambda: {
-            "fp32": False, "fp16": False, "int8": False, "int8-dynamic": False, "int8-static": True,
+            "fp32": False, "fp16": False, "int8": False, "int8-dynamic": False, "int8-ort": False, "int8-static": True,
             "int8-weights": False,
         }
     )  # fmt: skip
@@ -42,7 +43,7 @@ class OnnxExporter:
     version: int = 2
 
     def export(self, job: ExportJob) -> ExportedModel:
-        """Write `model.onnx`. Raises ExportError."""
+        """Write `model.onnx`, or `model.ort` and the list of its operators. Raises ExportError."""
         task = tasks.get(job.task, job.settings)
         source = load_source(job.model, task)
         path = job.out / FILE
@@ -50,8 +51,11 @@ class OnnxExporter:
         made = onnx_precisions.lower(path, job, task, names)
         model = _clean(_load(path))
         _save(model, path)
+        if job.precision == "int8-ort":
+            ort.convert(path.read_bytes(), job.out / MOBILE, job.out / OPERATORS)
+            path.unlink()
         return ExportedModel(
-            files=(FILE,),
+            files=(MOBILE if job.precision == "int8-ort" else FILE,),
             inputs=tuple(TensorSpec(name, "int64", (-1, -1)) for name in names),
             outputs=output_specs(source, task, -1),
             precision=made.parts,

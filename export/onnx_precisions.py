@@ -4,6 +4,7 @@
 |---|---|---|
 | `fp16` | weights and arithmetic FP16 where the processor has it | FP16 |
 | `int8`, `int8-dynamic` | INT8 weights per channel, activations quantized as they come | UINT8 |
+| `int8-ort` | the same with UINT8 weights, in ONNX Runtime's own format (`ort.py`) | UINT8 |
 | `int8-static` | INT8 weights per channel, activations by calibrated ranges (QDQ, U8 and S8) | INT8 |
 | `int8-weights` | INT8 weights per channel, made float when the model is loaded | INT8 |
 
@@ -72,15 +73,17 @@ def _dynamic(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> Lo
 
     model = onnx.load(str(path))
     floats, groups = _float_nodes(model, job, task)
+    mobile = job.precision == "int8-ort"
     quantize_dynamic(
         model,
         str(path),
         per_channel=True,
-        weight_type=QuantType.QInt8,
+        weight_type=QuantType.QUInt8 if mobile else QuantType.QInt8,
         nodes_to_exclude=floats,
         extra_options={"DefaultTensorType": TensorProto.FLOAT},
     )
-    parts = _parts("int8 weights per channel, uint8 activations per tensor, dynamic", "uint8 per tensor")
+    weights = "uint8" if mobile else "int8"
+    parts = _parts(f"{weights} weights per channel, uint8 activations per tensor, dynamic", "uint8 per tensor")
     return Lowered(parts, groups=groups)
 
 

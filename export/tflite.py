@@ -3,13 +3,15 @@
 A file holds one signature (`seq16`, `seq32` ...) for each sequence length, which share their weights; batch 1,
 INT32 inputs. Dynamic range quantization needs no calibration text: weights are INT8, activations are quantized
 as they come. `int8` has one scale per channel; `int8-legacy` has one per tensor, because tflite-runtime 2.14
-computes wrong answers from the other without an error. The classifier stays float.
+computes wrong answers from the other without an error, and says how activations are quantized, since its kernels
+would otherwise do it in another way than LiteRT's. `int8-full` has calibrated activations (`tflite_full.py`).
+The classifier stays float.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from edgebert.errors import ExportError, require
 from edgebert.protocols import ExportedModel, ExportJob, TensorSpec
 from edgebert.tasks import Task
 
+from . import tflite_full
 from .groups import group_of, groups_of
 from .source import Source, converted, load_source, output_specs
 
@@ -33,7 +36,9 @@ class TfliteExporter:
     """One signature per sequence length."""
 
     precisions: Mapping[str, bool] = field(
-        default_factory=lambda: dict.fromkeys(("fp32", "fp16", "int8", "int8-legacy", "int8-weights"), False)
+        default_factory=lambda: (
+            dict.fromkeys(("fp32", "fp16", "int8", "int8-legacy", "int8-weights"), False) | {"int8-full": True}
+        )
     )
     tools: tuple[str, ...] = (
         "torch",
@@ -43,7 +48,7 @@ class TfliteExporter:
         "ai-edge-quantizer",
         "ai-edge-litert",
     )
-    version: int = 2
+    version: int = 3
 
     def export(self, job: ExportJob) -> ExportedModel:
         """Write `model.tflite`. Raises ExportError."""
@@ -53,10 +58,11 @@ class TfliteExporter:
         names = converted(job, FILE, lambda path: _convert(source, job, task, path))
         parts: dict[str, str] = {"all": "float32"}
         groups: tuple[str, ...] = ()
+        calibrated: dict[str, Any] = {}
         if job.precision != "fp32":
-            groups = _quantize(path, job, task)
+            groups, calibrated = _quantize(path, job, task, names)
             parts = _PARTS[job.precision]
-        path.write_bytes(_compact(path.read_bytes()))
+        path.write_bytes(_compact(path.read_bytes(), asymmetric=job.precision == "int8-legacy"))
         return ExportedModel(
             files=(FILE,),
             inputs=tuple(TensorSpec(name, "int32", (1, -1)) for name in names),
@@ -64,6 +70,7 @@ class TfliteExporter:
             lengths=job.lengths,
             batch=1,
             precision=parts,
+            calibration=calibrated,
             groups=groups,
         )
 
@@ -72,6 +79,11 @@ _KEPT = {"embeddings": "int8 per tensor", "attention": "float32", "classifier": 
 _PARTS = {
     "fp16": {"all": "float16 weights, float32 arithmetic"},
     "int8": {"matmul": "int8 weights per channel, int8 activations per token, dynamic", **_KEPT},
+    "int8-full": {
+        "matmul": "int8 weights per channel, int8 activations per tensor, static",
+        **_KEPT,
+        "attention": "int8 products where edgebert wrote the graph, float32 softmax",
+    },
     "int8-legacy": {"matmul": "int8 weights per tensor, int8 activations per token, dynamic", **_KEPT},
     "int8-weights": {"matmul": "int8 weights per channel, float32 arithmetic", **_KEPT},
 }
@@ -99,8 +111,12 @@ def _convert(source: Source, job: ExportJob, task: Task, path: Path) -> tuple[st
     return names
 
 
-def _quantize(path: Path, job: ExportJob, task: Task) -> tuple[str, ...]:
-    """Quantize the file in place, the classifier and the job's float groups excepted; returns all INT8 groups."""
+def _quantize(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Quantize the file in place, the classifier and the job's float groups excepted.
+
+    Returns:
+        All INT8 groups, and how activations were calibrated, where they were.
+    """
     require("ai_edge_quantizer", "host")
     from ai_edge_quantizer import qtyping, quantizer
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
@@ -110,10 +126,13 @@ def _quantize(path: Path, job: ExportJob, task: Task) -> tuple[str, ...]:
     matrices = granularity.TENSORWISE if precision == "int8-legacy" else granularity.CHANNELWISE
     content = path.read_bytes()
     heads = _heads(content) if task.has_head else []
-    weighted = [name for name in _weighted(content) if name not in heads]
-    floats = [name for name in weighted if group_of(name) in job.float_groups]
+    weighted = [name for name in _made_by(content, WEIGHTED) if name not in heads]
+    kinds = tflite_full.KINDS if precision == "int8-full" else WEIGHTED
+    floats = [name for name in _made_by(content, kinds) if group_of(name) in job.float_groups and name not in heads]
     work = quantizer.Quantizer(str(path))
-    for name in WEIGHTED:
+    if precision == "int8-full":
+        tflite_full.configure(work)
+    for name in WEIGHTED if precision != "int8-full" else ():
         operation = qtyping.TFLOperationName(name)
         # One scale per word piece would add 12 bytes a row and signature, and gains nothing.
         per = matrices if name == "FULLY_CONNECTED" else granularity.TENSORWISE
@@ -128,20 +147,23 @@ def _quantize(path: Path, job: ExportJob, task: Task) -> tuple[str, ...]:
         else:
             work.add_dynamic_config(".*", operation, 8, granularity=per)
     for name in dict.fromkeys((*heads, *floats)):
-        for kind in WEIGHTED:
+        for kind in kinds:
             # A scope is the names of an operation's outputs, each followed by a semicolon.
             work.update_quantization_recipe(
                 f"^{re.escape(name)};$", qtyping.TFLOperationName(kind), algorithm_key=AlgorithmName.NO_QUANTIZE
             )
-    work.quantize().export_model(str(path), overwrite=True)
-    return groups_of(weighted) if precision.startswith("int8") else ()
+    ranges, how = None, {}
+    if work.need_calibration:
+        ranges, how = tflite_full.calibrate(work, job, names, {length: signature(length) for length in job.lengths})
+    work.quantize(ranges).export_model(str(path), overwrite=True)
+    return groups_of(weighted) if precision.startswith("int8") else (), how
 
 
-def _weighted(content: bytes) -> list[str]:
-    """The names of the tensors that operations with weights make, of all signatures."""
+def _made_by(content: bytes, operations: Sequence[str]) -> list[str]:
+    """The names of the tensors that some operations make, of all signatures."""
     schema = _schema()
     model = schema.ModelT.InitFromPackedBuf(content, 0)
-    kinds = [getattr(schema.BuiltinOperator, name) for name in WEIGHTED]
+    kinds = [getattr(schema.BuiltinOperator, name) for name in operations]
     return [
         graph.tensors[op.outputs[0]].name.decode()
         for graph in model.subgraphs
@@ -172,8 +194,12 @@ def _heads(content: bytes) -> list[str]:
     return names
 
 
-def _compact(content: bytes) -> bytes:
-    """The same model without metadata and long names, its scales stored once and not once per signature."""
+def _compact(content: bytes, asymmetric: bool = False) -> bytes:
+    """The same model without metadata and long names, its scales stored once and not once per signature.
+
+    With `asymmetric` it says that activations are quantized between their least and their largest value. LiteRT's
+    kernels do so in any case; those of tflite-runtime 2.14 take the converse, symmetric ranges, where nothing is said.
+    """
     flatbuffers = require("flatbuffers", "host")
     schema = _schema()
     model = schema.ModelT.InitFromPackedBuf(content, 0)
@@ -182,6 +208,9 @@ def _compact(content: bytes) -> bytes:
     for graph in model.subgraphs:
         for index, tensor in enumerate(graph.tensors):
             tensor.name = f"t{index}"
+        for op in graph.operators if asymmetric else ():
+            if isinstance(op.builtinOptions, schema.FullyConnectedOptionsT):
+                op.builtinOptions.asymmetricQuantizeInputs = True
     shared: dict[bytes, int] = {}
     pack_scales, pack_buffer = schema.QuantizationParametersT.Pack, schema.BufferT.Pack
 

@@ -107,6 +107,19 @@ class TestCpu:
     def test_instructions_are_the_strongest_there(self, flags: str, strongest: str, tmp_path: Path) -> None:
         assert cpu.instructions(write(tmp_path, {"proc/cpuinfo": f"{flags}\n"})).split()[1] == strongest
 
+    @pytest.mark.parametrize(
+        ("flags", "expected"),
+        [(flags, False) for flags in ("amx_int8", "avx512_vnni", "avx_vnni")]
+        + [(flags, True) for flags in ("avx512bw", "avx2", "")],
+    )
+    def test_x86_saturates_without_vnni_or_where_nothing_is_known(
+        self, flags: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = write(tmp_path, {"proc/cpuinfo": f"flags\t: {flags}\n"})
+        for machine, found in (("x86_64", expected), ("aarch64", False)):
+            monkeypatch.setattr(cpu.platform, "machine", lambda machine=machine: machine)
+            assert cpu.saturates(folder) is found
+
     def test_under_an_emulator_the_processor_itself_is_asked(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -36,7 +36,8 @@ NAMES = ("torch-fp32", "onnx-fp32", "onnx-int8", "openvino-fp32", "openvino-int8
 NAMES = (*NAMES, "tflite-fp32", "tflite-int8", "tflite-int8-legacy")
 #: What few use, on one task.
 OTHERS = ("onnx-fp16", "onnx-int8-dynamic", "onnx-int8-static", "onnx-int8-weights", "openvino-fp16")
-OTHERS = (*OTHERS, "openvino-int8-weights", "tflite-fp16", "tflite-int8-weights")
+OTHERS = (*OTHERS, "onnx-int8-ort", "openvino-int8-weights", "tflite-fp16", "tflite-int8-full")
+OTHERS = (*OTHERS, "tflite-int8-weights")
 #: Every task in every format and precision for BERT; DistilBERT, whose graph is ours too, in its INT8 formats.
 CASES = [("bert", name, kind) for kind in TASKS for name in NAMES]
 CASES += [("bert", name, kind) for kind in ("single-label", "tokens") for name in OTHERS]

@@ -33,6 +33,18 @@ def test_onnx_int8_holds_int8_embeddings_and_a_float_classifier(exported: Export
     assert floats == 3 * WIDTH + 16 * WIDTH  # classifier, positions
 
 
+def test_onnx_int8_ort_is_in_the_format_of_the_mobile_build_and_lists_its_operators(exported: Exported) -> None:
+    artifact = exported("bert", "onnx-int8-ort")
+    assert artifact.manifest.model_files == ("model.ort",) and artifact.manifest.settings == {}
+    assert artifact.model_path.read_bytes()[4:8] == b"ORTM"  # the file identifier of its flatbuffer
+    listed = {}
+    for line in (artifact.path / "required_operators.config").read_text("utf-8").splitlines():
+        domain, _, operators = line.split(";")
+        listed[domain] = set(operators.split(","))
+    assert {"DynamicQuantizeMatMul", "Gelu"} <= listed["com.microsoft"] and "Softmax" in listed["ai.onnx"]
+    assert "SkipLayerNormalization" not in listed["com.microsoft"]
+
+
 def test_openvino_int8_holds_int8_embeddings_and_a_float_classifier(exported: Exported) -> None:
     import openvino as ov
 
@@ -52,7 +64,7 @@ def test_openvino_int8_holds_int8_embeddings_and_a_float_classifier(exported: Ex
 def test_tflite_int8_holds_int8_embeddings_and_one_table_for_all_lengths(exported: Exported) -> None:
     from ai_edge_litert import schema_py_generated as schema
 
-    for name in ("tflite-int8", "tflite-int8-legacy"):
+    for name in ("tflite-int8", "tflite-int8-legacy", "tflite-int8-full"):
         artifact = exported("bert", name)
         model = schema.ModelT.InitFromPackedBuf(artifact.model_path.read_bytes(), 0)
         assert len(model.subgraphs) == 2 and not model.metadata
@@ -62,6 +74,13 @@ def test_tflite_int8_holds_int8_embeddings_and_one_table_for_all_lengths(exporte
                 kinds.setdefault(tuple(map(int, tensor.shape)), set()).add((tensor.type, tensor.buffer))
             if name.endswith("legacy") and tensor.quantization is not None and tensor.quantization.scale is not None:
                 assert len(tensor.quantization.scale) == 1
+        asymmetric = {
+            op.builtinOptions.asymmetricQuantizeInputs
+            for graph in model.subgraphs
+            for op in graph.operators
+            if isinstance(op.builtinOptions, schema.FullyConnectedOptionsT)
+        }
+        assert asymmetric == {name.endswith("legacy")}  # tflite-runtime 2.14 would quantize otherwise than LiteRT
         words = kinds[pieces(artifact), WIDTH]
         assert len(words) == 1 and next(iter(words))[0] == schema.TensorType.INT8
         assert {kind for kind, _ in kinds[3, WIDTH]} == {schema.TensorType.FLOAT32}
