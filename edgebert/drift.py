@@ -5,8 +5,8 @@ looks like a slow minute. Each sample is therefore first compared with what its 
 
 What is left is searched for the place where its *floor* changes most (Page 1955, "A test for a change in a parameter
 occurring at an unknown point"): the level that a fifth of the samples stay below. Other programs, and other guests of
-a virtual machine's host, can only make answers slower; as long as they leave one answer in five alone the floor stays
-where it is, however far they push the median. A processor that runs slower moves it. So a moved floor is the machine's
+a virtual machine's host, can only make answers slower; as long as they leave every other answer alone the floor hardly
+moves, however far they push the rest. A processor that runs slower moves it. So a moved floor is the machine's
 own doing and makes a measurement invalid, and a moved median alone is noise, which the interval of the figure has to
 tell. A change counts when it is both larger than `DRIFT` and larger than what noise of this size and persistence
 explains; the limits are calibrated by simulation and on recorded traces (`tests/drift`).

@@ -85,8 +85,9 @@ def percentile_interval(
 
     Launches differ more than the samples of one launch do, so resampling the samples alone would promise too
     much. Nor are samples that follow one another independent on a busy machine, so they are drawn ten in a row (the
-    circular block bootstrap; Politis & Romano 1992, "A circular block-resampling procedure for stationary data"). With few launches even this one is somewhat narrow: with five, a 95 % interval holds the truth in
-    86 to 91 % of simulated cases (Davison & Hinkley 1997, "Bootstrap Methods", section 3.8). Launches weigh the same.
+    circular block bootstrap; Politis & Romano 1992, "A circular block-resampling procedure for stationary data").
+    With few launches even this one is somewhat narrow: with five, a 95 % interval holds the truth in 86 to 91 % of
+    simulated cases (Davison & Hinkley 1997, "Bootstrap Methods", section 3.8). Launches weigh the same.
 
     Args:
         launches: samples (ms), one sequence for each process launch, of any lengths.
