@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgebert import __version__
+from edgebert import __version__, kept
 from edgebert.errors import DataError, EdgebertError, MissingExtra, UsageError
-from edgebert.kept import samples_of
 from edgebert.progress import Progress, for_stderr
 
 if TYPE_CHECKING:
@@ -223,7 +222,7 @@ def result(row: Result, *, as_json: bool) -> None:
         "cold start": f"{row.cold_start_ms or 0:.0f} ms",
         **{name: f"{value:.4f}" for name, value in row.figures.items()},
         "measurement": "valid" if row.valid else f"INVALID: {'; '.join(row.invalid)}",
-        **({"partial": _partial(cut)} if (cut := samples_of(row.partial)) else {}),
+        **({"partial": left} if (left := kept.told(row.partial)) else {}),
     }
     print_fields(shown)
 
@@ -243,12 +242,8 @@ def bench(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
         table.add_row(row["name"], row["engine"], str(row["threads"]), *cells)
     print_table(table)
     for row in rows:
-        if cut := samples_of(row.get("partial", ())):
-            click.echo(f"{row['name']}, {row['threads']} thread(s): {_partial(cut)}")
-
-
-def _partial(samples: int) -> str:
-    return f"{samples} samples of a measurement that was cut are kept, not pooled (partial, in --json)"
+        if left := kept.told(row.get("partial", ())):
+            click.echo(f"{row['name']}, {row['threads']} thread(s): {left}")
 
 
 def _milliseconds(cell: Mapping[str, float | None] | None) -> str:

@@ -100,6 +100,12 @@ def samples_of(partial: Iterable[Mapping[str, Any]]) -> int:
     return sum(len(each["latency_ms"]) + sum(map(len, each["engine_ms"].values())) for each in partial)
 
 
+def told(partial: Iterable[Mapping[str, Any]]) -> str:
+    """What stands in `partial`, in words; empty when nothing does."""
+    cut = samples_of(partial)
+    return f"{cut} samples of a measurement that was cut are kept, not pooled (partial, in --json)" if cut else ""
+
+
 def keep_folder() -> Path:
     """Where measurements outside a run leave what they have: `edgebert/jobs` in the user's cache folder."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgebert" / "jobs"
