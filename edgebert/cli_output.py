@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgebert import __version__
+from edgebert import __version__, kept
 from edgebert.errors import DataError, EdgebertError, MissingExtra, UsageError
 from edgebert.progress import Progress, for_stderr
 
@@ -222,6 +222,7 @@ def result(row: Result, *, as_json: bool) -> None:
         "cold start": f"{row.cold_start_ms or 0:.0f} ms",
         **{name: f"{value:.4f}" for name, value in row.figures.items()},
         "measurement": "valid" if row.valid else f"INVALID: {'; '.join(row.invalid)}",
+        **({"partial": left} if (left := kept.told(row.partial)) else {}),
     }
     print_fields(shown)
 
@@ -240,6 +241,9 @@ def bench(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
         cells = (_milliseconds(row["engine_ms"].get(str(length))) for length in lengths)
         table.add_row(row["name"], row["engine"], str(row["threads"]), *cells)
     print_table(table)
+    for row in rows:
+        if left := kept.told(row.get("partial", ())):
+            click.echo(f"{row['name']}, {row['threads']} thread(s): {left}")
 
 
 def _milliseconds(cell: Mapping[str, float | None] | None) -> str:

@@ -1,11 +1,15 @@
 """Whether the machine changed its speed while a model was measured on it. numpy only.
 
 Latencies are taken over texts of many lengths, so a slow minute hides among long texts, and a run of long texts
-looks like a slow minute. Each sample is therefore first compared with what its own length takes (`levelled`). What
-is left is cut into blocks, whose middles no single spike moves, and searched for the place where the level changes
-most (Page 1955, "A test for a change in a parameter occurring at an unknown point"; Olshen & Venkatraman 2004 for
-segments). A change counts when it is both larger than `DRIFT` and larger than what noise of this size and
-persistence explains; the limits are calibrated by simulation (`tests/drift`).
+looks like a slow minute. Each sample is therefore first compared with what its own length takes (`levelled`).
+
+What is left is searched for the place where its *floor* changes most (Page 1955, "A test for a change in a parameter
+occurring at an unknown point"): the level that a fifth of the samples stay below. Other programs, and other guests of
+a virtual machine's host, can only make answers slower; as long as they leave every other answer alone the floor hardly
+moves, however far they push the rest. A processor that runs slower moves it. So a moved floor is the machine's
+own doing and makes a measurement invalid, and a moved median alone is noise, which the interval of the figure has to
+tell. A change counts when it is both larger than `DRIFT` and larger than what noise of this size and persistence
+explains; the limits are calibrated by simulation and on recorded traces (`tests/drift`).
 """
 
 from __future__ import annotations
@@ -24,11 +28,14 @@ DRIFT = 0.05
 #: Samples below which a launch says nothing about its own course.
 FEWEST = 40
 
-#: Blocks that a launch is cut into at most, and samples in a block at least.
-_BLOCKS, _IN_BLOCK = 20, 5
+#: The floor is this quantile, and its density is read off the quantiles so far from it on both sides.
+_FLOOR, _ASIDE = 0.2, 0.1
 
-#: Standard errors that a change must exceed, were the noise known: about one false alarm in 1,000 launches.
-_SURE = 3.8
+#: Samples of one launch that are looked at together for whether they come in clusters, and in a stretch at least.
+_CLUSTER, _STRETCH = 10, 15
+
+#: Standard errors that a change must exceed: about one false alarm in 1,000 launches.
+_SURE = 4.5
 
 #: The same between launches, of which there are few.
 _SURE_BETWEEN = 7.0
@@ -36,8 +43,8 @@ _SURE_BETWEEN = 7.0
 #: Levels of launches and of lengths are told apart in so many rounds at most, or until none moves by so much.
 _ROUNDS, _CLOSE = 12, 2e-3
 
-#: The least share of a launch that a level must last, so that a hiccup is noise and not a change.
-_LASTING = 0.15
+#: Places within a launch where a change is looked for: what lasts for less than a third or so may be somebody else.
+_PLACES = np.linspace(0.3, 0.7, 9)
 
 
 @dataclass(frozen=True)
@@ -104,10 +111,13 @@ def find(launches: Sequence[Sequence[float]], tokens: Sequence[Sequence[int]] | 
     """
     bare = levelled(launches, tokens)
     found = [change for number, launch in enumerate(bare) if (change := _within(launch, number))]
-    if len({launch.size for launch in bare}) == 1 and len(bare) > 1 and bare[0].size >= FEWEST:
-        alike = np.mean([launch - _median(launch) for launch in bare], axis=0)
-        found += [change] if (change := _within(alike, None)) else []
-    if between := _between([_median(launch) for launch in bare if launch.size >= FEWEST]):
+    enough = [launch for launch in bare if launch.size >= FEWEST]
+    floors = [float(np.quantile(launch, _FLOOR)) for launch in enough]
+    if len({launch.size for launch in bare}) == 1 and len(enough) > 1:
+        # One after the other by their place in the launch, so that what happens to all at one place is one change.
+        alike = np.stack([launch - floor for launch, floor in zip(enough, floors, strict=True)], axis=1)
+        found += [change] if (change := _within(alike.ravel(), None, _CLUSTER * len(enough))) else []
+    if between := _between(floors):
         found.append(between)
     return max(found, key=lambda change: abs(change.share), default=None)
 
@@ -141,38 +151,38 @@ def _slope(x: Floats, y: Floats) -> float:
     return float(x @ y) / square if square > 0 else 0.0
 
 
-def _within(launch: Floats, number: int | None) -> Change | None:
-    """The change within one launch, from one level to another that lasts, or None.
-
-    Each place is judged by its step and the standard error of that step, from what is left of the blocks on both
-    sides. Noise that persists from block to block makes means less sure than independent noise would: the error
-    grows by sqrt((1 + r) / (1 - r)), r the correlation of neighbours (Anderson 1971, "Statistical Analysis of Time
-    Series").
-    """
+def _within(launch: Floats, number: int | None, cluster: int = _CLUSTER) -> Change | None:
+    """The change within one launch, from one floor to another that lasts, or None."""
     if launch.size < FEWEST:
         return None
-    count = min(_BLOCKS, launch.size // _IN_BLOCK)
-    blocks = np.array([_middle(block) for block in np.array_split(launch, count)])
-    least = max(2, round(_LASTING * count))
-    places = np.arange(least, count - least + 1)
-    sums = np.cumsum(blocks)[places - 1]
-    left, right = sums / places, (blocks.sum() - sums) / (count - places)
-    rest = blocks - np.where(np.arange(count) < places[:, None], left[:, None], right[:, None])
-    squares = np.maximum((rest**2).sum(axis=1), 1e-18)
-    lag = (rest[:, 1:] * rest[:, :-1]).sum(axis=1) / squares + 1.0 / count  # its bias, to first order
-    r = np.clip(lag, 0.0, 0.8)
-    error = np.sqrt(squares / (count - 2) * (1 + r) / (1 - r) * (1 / places + 1 / (count - places)))
-    sure = np.abs(right - left) / np.maximum(error, 1e-4)
-    best = int(sure.argmax())
-    share = float(np.expm1(right[best] - left[best]))
-    # Fewer blocks tell the noise itself less well (the expansion of Student's t: Abramowitz & Stegun 1964, 26.7.5).
-    if sure[best] < _SURE * (1 + (_SURE**2 + 1) / (4 * (count - 2))) or abs(share) <= DRIFT:
-        return None
-    return Change(share, number, float(places[best]) / count)
+    best: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    for place in _PLACES:
+        at = round(place * launch.size)
+        if min(at, launch.size - at) >= _STRETCH:
+            (before, doubt), (after, other) = (_floor(part, cluster) for part in (launch[:at], launch[at:]))
+            best = max(best, (abs(after - before) / float(np.hypot(doubt, other)), after - before, float(place)))
+    sure, step, where = best
+    share = float(np.expm1(step))
+    return Change(share, number, where) if sure > _SURE and abs(share) > DRIFT else None
+
+
+def _floor(part: Floats, cluster: int) -> tuple[float, float]:
+    """The floor of a stretch and its standard error.
+
+    The error of a quantile is that of the share of samples below it, over their density there. Where quick samples
+    come in clusters they tell less: the error grows with how much more their number varies from cluster to cluster
+    than independent ones' would (overdispersion; McCullagh & Nelder 1989, section 4.5).
+    """
+    low, floor, high = np.quantile(part, (_FLOOR - _ASIDE, _FLOOR, _FLOOR + _ASIDE))
+    density = 2 * _ASIDE / max(float(high - low), 1e-3)
+    size, variance = float(part.size), _FLOOR * (1 - _FLOOR)
+    counts = np.array([below.mean() for below in np.array_split(part <= floor, max(1, part.size // cluster))])
+    varied = float(counts.var(ddof=1)) / (variance * counts.size / size) if counts.size > 2 else 1.0
+    return float(floor), float(np.sqrt(variance * np.clip(varied, 1.0, cluster) / size)) / density
 
 
 def _between(levels: Sequence[float]) -> Change | None:
-    """The step between earlier and later launches, at least two on each side, or None."""
+    """The step between the floors of earlier and later launches, at least two on each side, or None."""
     values = np.asarray(levels)
     found: Change | None = None
     for at in range(2, values.size - 1):
@@ -184,12 +194,6 @@ def _between(levels: Sequence[float]) -> Change | None:
         if abs(share) > DRIFT and abs(step) > _SURE_BETWEEN * error and (not found or abs(share) > abs(found.share)):
             found = Change(share, None, at / values.size, between=True)
     return found
-
-
-def _middle(block: Floats) -> float:
-    """The mean without the lowest and the highest quarter: as steady as a mean, as deaf to spikes as a median."""
-    cut = block.size // 4
-    return float(np.sort(block)[cut : block.size - cut].mean())
 
 
 def _median(values: Floats) -> float:

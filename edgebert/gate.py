@@ -13,13 +13,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgebert.errors import DataError
-from edgebert.statistics import MINIMUM_SAMPLES
+from edgebert.statistics import MINIMUM_SAMPLES, percentile_interval
 
 if TYPE_CHECKING:
     from edgebert.report.model import Result, Verdict
 
 #: Limits are met when they are met but for rounding: 0.96 minus 0.95 is more than 0.01 to a computer.
 _TOLERANCE = 1e-9
+
+#: A percentile is certain enough to be judged by itself when its interval reaches no further than this share to either
+#: side, the change of speed that makes a measurement invalid (`edgebert.drift`). One that is less certain is judged by
+#: its interval.
+_CERTAIN = 0.05
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,7 @@ def _check(name: str, result: Result, limit: float) -> Check:
     gate = GATES[name]
     figure = gate.figure(result)
     doubt = _doubt(gate, figure, result)
+    doubt = doubt or (_noise(gate, figure, limit, result) if figure is not None else "")
     if doubt or figure is None:
         return Check(name, "unknown", figure, limit, doubt)
     slack = _TOLERANCE * max(1.0, abs(limit))
@@ -176,6 +182,19 @@ def _doubt(gate: Gate, figure: float | None, result: Result) -> str:
     if figure is None:
         return f"{gate.what} is unknown: it was not measured"
     return ""
+
+
+def _noise(gate: Gate, figure: float, limit: float, result: Result) -> str:
+    """Why a percentile that is less than certain may lie on either side of its limit, or nothing."""
+    interval = percentile_interval(result.samples_ms, gate.percentile) if gate.percentile else None
+    if interval is None or not interval.low <= limit <= interval.high:
+        return ""
+    if max(figure - interval.low, interval.high - figure) <= _CERTAIN * figure:
+        return ""
+    return (
+        f"{gate.what} is unknown: the machine was too noisy to tell {interval.low:.3g} to {interval.high:.3g} ms from "
+        f"the {limit} allowed"
+    )
 
 
 def shown(name: str, figure: float, limit: float) -> str:

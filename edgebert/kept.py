@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,12 +55,12 @@ class Kept:
 
     def summary(self, records: int) -> str:
         """What is there of how many records, in words; empty when nothing is."""
-        samples = sum(len(launch["latency_ms"]) for launch in self.partial)
+        samples = samples_of(self.partial)
         if not self.answered and not samples:
             return ""
         return (
             f"an earlier measurement was cut: {self.answered} of {records} answers go on from there, "
-            f"{samples} latency samples are kept as partial"
+            f"{samples} samples are kept as partial"
         )
 
     def file(self, launch: int) -> Path:
@@ -93,6 +93,17 @@ class Kept:
             self.outputs, self.engine = [event], engine
         elif engine == self.engine and event["first"] == self.answered:
             self.outputs.append(event)
+
+
+def samples_of(partial: Iterable[Mapping[str, Any]]) -> int:
+    """How many samples, of latency and of the engine alone, stand in `partial`."""
+    return sum(len(each["latency_ms"]) + sum(map(len, each["engine_ms"].values())) for each in partial)
+
+
+def told(partial: Iterable[Mapping[str, Any]]) -> str:
+    """What stands in `partial`, in words; empty when nothing does."""
+    cut = samples_of(partial)
+    return f"{cut} samples of a measurement that was cut are kept, not pooled (partial, in --json)" if cut else ""
 
 
 def keep_folder() -> Path:

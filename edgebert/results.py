@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edgebert import history, metrics
 from edgebert.check import Candidate
 from edgebert.errors import EdgebertError
+from edgebert.kept import samples_of
 from edgebert.measurement import Measurement, unpacked
 from edgebert.report import Failure, Latency, LineageStep, Metric, Report, Result, assemble
 from edgebert.statistics import percentiles
@@ -70,6 +71,7 @@ def _result(measured: Measurement, teacher: Measurement | None, student: Measure
         figures=dict(measured.figures),
         invalid=tuple(measured.invalid),
         attempts=tuple(measured.attempts),
+        partial=tuple(measured.partial),
         tokens=tuple(tuple(launch) for launch in measured.tokens or ()),
         over_time=history.moments(measured.latency_ms, measured.tokens, measured.watched),
         millijoules=history.millijoules(measured.watched),
@@ -218,7 +220,7 @@ def _notes(measured: Sequence[Measurement]) -> list[str]:
             why = "; ".join(dict.fromkeys(reason for attempt in m.attempts for reason in attempt["invalid"]))
             notes.append(f"{m.name} on {m.device} was measured again {again}, since {why}.")
     for m in measured:
-        if cut := sum(len(launch["latency_ms"]) for launch in m.partial):
+        if cut := samples_of(m.partial):
             notes.append(
                 f"{cut} samples of {m.name} on {m.device} are of a measurement that was cut: kept, not pooled."
             )

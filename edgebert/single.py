@@ -180,6 +180,8 @@ def bench_artifacts(
 ) -> list[dict[str, Any]]:
     """Engine times of several artifacts, taking turns; p50 and p90 in milliseconds by sequence length.
 
+    `partial` of a row has the samples of an earlier measurement that was cut; they are not in its figures.
+
     Raises:
         ArtifactError, DeviceError: as `check_artifact`.
     """
@@ -197,7 +199,7 @@ def bench_artifacts(
                     {
                         "name": found.name, "device": device, "threads": count, "engine": found.engine,
                         "engine_ms": times, "emulated": bool(found.facts_before.get("emulated")),
-                        "facts": dict(found.facts_before),
+                        "facts": dict(found.facts_before), "partial": list(found.partial),
                     }
                 )  # fmt: skip
     return rows

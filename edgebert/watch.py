@@ -69,7 +69,7 @@ class Watch:
             found["waited"] = round(max(waits) / seconds, 4)
         if "busy" in passed:
             found["stolen"] = round(max(0.0, passed["stolen"]) / seconds / (os.cpu_count() or 1), 4)
-            found["others"] = round(max(0.0, passed["busy"] - passed["own"]) / seconds, 3)
+            found["others"] = round((passed["busy"] - passed["own"]) / seconds, 3)  # of ticks: may be below 0
         if passed.get("joules", -1.0) >= 0:  # the counter runs over now and then
             found["joules"] = round(passed["joules"], 4)
         return found | self._state()
@@ -105,10 +105,14 @@ class Watch:
 
 
 def total(readings: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    """The mean of a share or rate over readings, each weighing as long as it lasted; None where nobody read it."""
+    """The mean of a share or rate over readings, each weighing as long as it lasted; None where nobody read it.
+
+    The kernel counts what CPUs did in ticks of 10 ms or so, so a short reading may be too high, and the next one below
+    0. Their mean is right, as long as nothing is cut off before.
+    """
     known = [reading for reading in readings if reading.get(name) is not None]
     seconds = sum(reading["seconds"] for reading in known)
-    return sum(reading[name] * reading["seconds"] for reading in known) / seconds if seconds else None
+    return max(0.0, sum(reading[name] * reading["seconds"] for reading in known) / seconds) if seconds else None
 
 
 def _packages(root: Path) -> list[Path]:

@@ -81,6 +81,10 @@ class Result:
     attempts: Annotated[
         tuple[Mapping[str, Any], ...], "earlier measurements that came out invalid: why, and their p50; not used"
     ] = field(default=(), metadata={"optional": True})
+    partial: Annotated[
+        tuple[Mapping[str, Any], ...],
+        "launches of earlier measurements that were cut: latency_ms and engine_ms, kept, never pooled",
+    ] = field(default=(), metadata={"optional": True})
     tokens: Annotated[tuple[tuple[int, ...], ...], "text lengths of samples_ms, in tokens"] = field(
         default=(), metadata={"optional": True}
     )

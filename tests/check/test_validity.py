@@ -126,6 +126,9 @@ def test_reading_the_machine_is_cheap() -> None:
 def test_totals_weigh_by_time() -> None:
     readings = [{"seconds": 3.0, "waited": 0.1}, {"seconds": 1.0, "waited": 0.5}, {"seconds": 9.0}]
     assert total(readings, "waited") == pytest.approx(0.2) and total(readings, "others") is None
+    ticks = [{"seconds": 0.01, "others": 0.9}, {"seconds": 0.01, "others": -0.5}, {"seconds": 0.02, "others": -0.1}]
+    assert total(ticks, "others") == pytest.approx(0.05), "what the kernel counts in ticks evens out"
+    assert total(ticks[1:], "others") == 0.0
 
 
 def test_history() -> None:

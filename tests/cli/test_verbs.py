@@ -14,7 +14,8 @@ from tiny_tasks import TASKS
 from edgebert.artifact import Artifact
 from edgebert.cli import main
 from edgebert.cli_answers import answer, answer_json, question
-from edgebert.errors import DataError
+from edgebert.devices.local import Local
+from edgebert.errors import DataError, DeviceError
 from edgebert.tasks.answers import Embedding, LabelSet, Prediction, Span, Spans, TextAnswer, Value
 from edgebert.teacher import Teacher
 
@@ -63,6 +64,34 @@ def test_bench(tiny_artifact: Artifact) -> None:
     rows = json.loads(edgebert(*common, "--threads", "1,2", "--json").stdout)
     assert [row["threads"] for row in rows] == [1, 2] and set(rows[0]["engine_ms"]) == {"16", "32"}
     assert "16 tokens" in edgebert(*common).stdout
+
+
+def test_bench_tells_what_an_earlier_one_left(
+    tiny_artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    common = ("bench", str(tiny_artifact.path), "--lengths", "16,32", "--launches", "1")
+    whole = Local.run
+
+    def cut(device: Local, job: str, output: Path, *, timeout: float) -> int:
+        whole(device, job, output, timeout=timeout)
+        lines = output.read_text("utf-8").splitlines(keepends=True)
+        engine = next(number for number, line in enumerate(lines) if json.loads(line)["event"] == "engine")
+        output.write_text("".join(lines[: engine + 1]) + lines[engine + 1][:30], "utf-8")
+        raise DeviceError("local: the line was cut", "run the command again")
+
+    for more in (["--json"], []):
+        with monkeypatch.context() as patch:
+            patch.setattr(Local, "run", cut)
+            assert CliRunner().invoke(main, common).exit_code == 3
+        shown = edgebert(*common, *more).stdout
+        if more:
+            ((kept,),) = [row["partial"] for row in json.loads(shown)]
+            assert not kept["whole"] and [(n, len(ms)) for n, ms in kept["engine_ms"].items()] == [("16", 50)]
+            assert json.loads(shown)[0]["engine_ms"]["16"]["n"] == 50, "not pooled"
+        else:
+            assert "50 samples of a measurement that was cut are kept, not pooled" in shown
+    assert "not pooled" not in edgebert(*common).stdout, "a whole one leaves nothing"
 
 
 def test_export_and_verify(teacher: Teacher, tmp_path: Path, records: list[dict[str, str]]) -> None:

@@ -6,11 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from traces import NOISY, QUIET, USUAL, Noise, Trace, trace
+from traces import BUSY, NOISY, QUIET, SHARED, USUAL, Noise, Trace, trace
 
 from edgebert import drift
 
 Random = np.random.Generator
+
+#: How unsteady, and whether the engine pads to a few lengths.
+MACHINES = [(QUIET, False), (USUAL, True), (USUAL, False), (NOISY, False), (SHARED, False), (BUSY, True)]
 
 
 def flagged(make: Callable[[Random], Trace], count: int, seed: int = 0) -> float:
@@ -19,24 +22,41 @@ def flagged(make: Callable[[Random], Trace], count: int, seed: int = 0) -> float
     return sum(drift.find(t.ms, t.tokens) is not None for t in (make(random) for _ in range(count))) / count
 
 
-@pytest.mark.parametrize("buckets", [False, True])
-@pytest.mark.parametrize("noise", [USUAL])
+@pytest.mark.parametrize(("noise", "buckets"), MACHINES)
 def test_a_worker_slowed_by_ten_per_cent_in_mid_run_is_flagged(noise: Noise, buckets: bool) -> None:
-    def all_launches(random: Random) -> Trace:
+    def slowed(random: Random) -> Trace:
         return trace(random, noise, slower=0.1, where=(random.uniform(0.3, 0.7), 1), buckets=buckets)
 
-    def one_launch(random: Random) -> Trace:
+    assert flagged(slowed, 100) >= 0.99
+
+
+@pytest.mark.parametrize(("noise", "share"), [(QUIET, 0.99), (USUAL, 0.99), (NOISY, 0.8), (SHARED, 0.9), (BUSY, 0.75)])
+def test_one_slowed_launch_of_five_is_flagged_where_noise_allows(noise: Noise, share: float) -> None:
+    """It moves the median of all by a hundredth or so; what is missed here spoils no figure."""
+
+    def slowed(random: Random) -> Trace:
         where = (random.uniform(0.3, 0.7), 1.0)
-        return trace(random, noise, slower=0.1, where=where, only=int(random.integers(5)), buckets=buckets)
+        return trace(random, noise, slower=0.1, where=where, only=int(random.integers(5)))
 
-    assert flagged(all_launches, 100) >= 0.99
-    assert flagged(one_launch, 100) >= 0.99
+    assert flagged(slowed, 100) >= share
 
 
-@pytest.mark.parametrize("buckets", [False, True])
-@pytest.mark.parametrize("noise", [QUIET, USUAL, NOISY])
+@pytest.mark.parametrize(("noise", "buckets"), MACHINES)
 def test_undisturbed_traces_give_no_alarm(noise: Noise, buckets: bool) -> None:
     assert flagged(lambda random: trace(random, noise, buckets=buckets), 100, seed=1) <= 0.01
+
+
+def test_somebody_else_is_not_the_machine() -> None:
+    """From half way on nearly half of the answers take a quarter to a half more time."""
+
+    def shared(random: Random) -> Trace:
+        made = trace(random)
+        for launch in made.ms:
+            for index in range(len(launch) // 2, len(launch)):
+                launch[index] *= 1 + (random.random() < 0.45) * random.uniform(0.25, 0.5)
+        return made
+
+    assert flagged(shared, 100, seed=8) <= 0.01
 
 
 def test_small_measurements_give_no_alarm_either() -> None:

@@ -161,3 +161,16 @@ def test_judged_keeps_everything_else() -> None:
     (result,) = judged([BASE], {"max_size_mb": 1})
     assert replace(result, verdict="unknown", reasons=()) == BASE
     assert (result.verdict, len(result.reasons)) == ("fail", 1)
+
+
+def test_a_percentile_that_is_too_uncertain_is_judged_by_its_interval() -> None:
+    """Launches at 1.0 and at 1.5 ms: nobody can say on which side of 1.2 the median lies, but of 2 and of 0.9."""
+    noisy = replace(BASE, samples_ms=tuple((level,) * 100 for level in (1.0, 1.0, 1.5, 1.5, 1.5)))
+    noisy = replace(noisy, latency_ms=Latency(p50=1.5, p90=1.5, p95=1.5, p99=None, n=500))
+    verdict, (reason,) = judge(noisy, {"max_p50_ms": 1.2})
+    assert verdict == "unknown"
+    assert reason == "p50 is unknown: the machine was too noisy to tell 1 to 1.5 ms from the 1.2 allowed"
+    assert judge(noisy, {"max_p50_ms": 2.0}) == ("pass", ())
+    assert judge(noisy, {"max_p50_ms": 0.9})[0] == "fail"
+    steady = replace(BASE, samples_ms=tuple((level,) * 100 for level in (0.98, 0.99, 1.0, 1.01, 1.02)))
+    assert judge(steady, {"max_p50_ms": 1.0})[0] == "pass", "certain to 5 %: the figure itself is judged"

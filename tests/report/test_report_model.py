@@ -39,7 +39,7 @@ RESULT = [
     "samples_ms",
     "valid",
 ]
-OPTIONAL = ["figures", "invalid", "attempts", "tokens", "over_time"]
+OPTIONAL = ["figures", "invalid", "attempts", "partial", "tokens", "over_time"]
 REPORT = ["schema_version", "edgebert", "recipe", "task", "results", "gates", "verdict", "notes", "lineage", "best"]
 OPTIONAL_OF_REPORT = ["comparisons", "failures", "about", "quantization"]
 

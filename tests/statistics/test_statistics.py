@@ -130,3 +130,12 @@ def test_mcnemar_is_the_exact_binomial_test(b: int, c: int) -> None:
 def test_mcnemar_wants_the_same_examples() -> None:
     with pytest.raises(ValueError, match="different examples"):
         mcnemar([True], [True, False])
+
+
+def test_samples_that_follow_one_another_are_not_taken_for_independent() -> None:
+    """The same samples, in spells and shuffled: spells say less of the median, so its interval is wider."""
+    random = np.random.default_rng(5)
+    spells = np.repeat(random.normal(10.0, 1.0, 50), 10)
+    wide, narrow = (percentile_interval([each.tolist()], 50) for each in (spells, random.permutation(spells)))
+    assert wide is not None and narrow is not None and wide.value == narrow.value
+    assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)

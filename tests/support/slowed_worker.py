@@ -6,39 +6,43 @@ import sys
 import time
 from typing import Any
 
-from edgebert import measure, worker
+from edgebert import worker
 from edgebert.model import Model
+from edgebert.watch import Watch
 
 
 class Slowed(Model):
-    """Takes 10 % longer for each answer in the second half of the samples."""
+    """Takes 10 % longer for each answer from the moment when it is told to."""
 
-    answered = -(10**9)  # not counting before the warm-up is over
-    half = 0
+    now = False
 
     def predict_record(self, record: Any) -> Any:
         start = time.perf_counter_ns()
         answer = super().predict_record(record)
-        Slowed.answered += 1
-        if Slowed.answered > Slowed.half:
+        if Slowed.now:
             end = start + (time.perf_counter_ns() - start) * 110 // 100
             while time.perf_counter_ns() < end:
                 pass
         return answer
 
 
+class Telling(Watch):
+    """Looks at the machine between chunks of samples: after half of them the worker slows down."""
+
+    chunks = 0
+    looks = 0
+
+    def read(self) -> dict[str, Any]:
+        Telling.looks += 1
+        Slowed.now = Telling.looks >= Telling.chunks / 2
+        return super().read()
+
+
 def main() -> int:
-    settle = measure.warm_up
-
-    def warm_up(*arguments: Any, **options: Any) -> int:
-        count = settle(*arguments, **options)
-        Slowed.answered = 0
-        return count
-
-    measure.warm_up = warm_up
     worker.Model = Slowed  # type: ignore[misc]
+    worker.Watch = Telling  # type: ignore[misc]
     job = worker.json.loads(worker.Path(sys.argv[3]).read_text("utf-8"))
-    Slowed.half = job["samples"] // 2
+    Telling.chunks = job["samples"] // worker.CHUNK
     return worker.main(sys.argv[3:])
 
 

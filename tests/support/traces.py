@@ -22,6 +22,8 @@ class Noise:
         persistence: its correlation from one sample to the next.
         launch: of launches among one another.
         spikes: share of samples that something interrupts.
+        busy: share of the time in which something else slows everything down, by 10 % and more.
+        spell: samples that this lasts for on average.
     """
 
     white: float = 0.03
@@ -29,11 +31,16 @@ class Noise:
     persistence: float = 0.7
     launch: float = 0.02
     spikes: float = 0.01
+    busy: float = 0.0
+    spell: float = 5.0
 
 
 QUIET = Noise(0.01, 0.005, 0.7, 0.01, 0.003)
 USUAL = Noise()
 NOISY = Noise(0.06, 0.02, 0.7, 0.03, 0.03)
+#: Other guests of the host, or a browser: two fifths of the time, for 10 and for 25 ms at a time.
+SHARED = Noise(busy=0.4, spell=2)
+BUSY = Noise(busy=0.4, spell=5)
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,7 @@ def trace(
         logs += random.normal(0, noise.white, samples) + _lasting(random, noise, samples)
         hit = random.random(samples) < noise.spikes
         logs += hit * random.exponential(0.6, samples)
+        logs += _spells(random, noise, samples)
         if only is None or only == number:
             first, last = (int(share * samples) for share in where)
             logs[first:last] += np.log1p(slower)
@@ -92,4 +100,18 @@ def _lasting(random: np.random.Generator, noise: Noise, samples: int) -> NDArray
     for index, step in enumerate(steps):
         now = noise.persistence * now + step
         values[index] = now
+    return values
+
+
+def _spells(random: np.random.Generator, noise: Noise, samples: int) -> NDArray[np.float64]:
+    values = np.zeros(samples)
+    if not noise.busy:
+        return values
+    begins, ends = noise.busy / (1 - noise.busy) / noise.spell, 1 / noise.spell
+    now = random.random() < noise.busy
+    for index in range(samples):
+        if random.random() < (ends if now else begins):
+            now = not now
+        if now:
+            values[index] = 0.1 + random.exponential(0.2)
     return values

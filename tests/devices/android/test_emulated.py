@@ -12,7 +12,7 @@ from same_answers import assert_proven, assert_same, measure
 from edgebert.artifact import Artifact
 from edgebert.devices.limits import FACTOR
 
-pytestmark = pytest.mark.emulated
+pytestmark = [pytest.mark.emulated, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
