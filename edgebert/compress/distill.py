@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgebert import tasks
-from edgebert.artifact import content_hash
-from edgebert.compress.batches import Examples, batch_of, digest, encode
+from edgebert.artifact import sha256
+from edgebert.compress.batches import batch_of, digest, encode
 from edgebert.compress.checkpoints import CHECKPOINT_EVERY
 from edgebert.compress.copies import Copies, copies_of
 from edgebert.compress.families import FAMILIES, set_dropout
@@ -26,6 +26,7 @@ from edgebert.compress.folder import (
     save_model,
     special_tokens,
     tokenizer_json,
+    weight_files,
 )
 from edgebert.compress.imitation import Imitation
 from edgebert.compress.losses import ANSWERS, LOSSES
@@ -124,7 +125,7 @@ def distill(
             "cache_gb": spec.cache_gb if spec.copies else None,
         }
         if spec.augment is not None:
-            found = content_hash(masked_lm) if masked_lm else None
+            found = [sha256(file) for file in weight_files(masked_lm, masked_lm.name)] if masked_lm else None
             identity["augment"] = spec.augment.model_dump() | {
                 "model": found,
                 "seed": spec.seed,
