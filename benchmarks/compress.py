@@ -70,7 +70,7 @@ class Cell:
     @property
     def name(self) -> str:
         """For people."""
-        return f"{self.data} {self.part}: " + ", ".join(f"{key} {value}" for key, value in self.levels.items())
+        return f"{self.data} {self.part}: " + ", ".join(f"{key} {value or 'nothing'}" for key, value in self.levels.items())
 
 
 #: Of two levels the default takes the first two.
@@ -102,7 +102,7 @@ DATA = {
     ),
 }  # fmt: skip
 
-#: Ingredient -> (whether the base has it, what changes where it is left out or added). The default takes the first four.
+#: Ingredient -> (whether the base has it, what changes where it is left out or added). By default the first four.
 INGREDIENTS: Mapping[str, tuple[bool, Mapping[str, Section]]] = {
     "hidden states' loss": (True, {"distill": {"losses": {"logits": 1.0}}}),
     "word-piece noise": (True, {"distill": {"noise": 0.0}}),

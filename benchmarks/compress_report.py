@@ -83,7 +83,9 @@ def _grid(cells: Sequence[Found]) -> Iterator[str]:
     yield from _table([*factors, "MB", f"ms at {at} tokens", f"{name}, %", "interval"])
     for cell in sorted(shown, key=lambda cell: (cell["part"] != "teacher", -cell["model_bytes"])):
         figure, taken = cell["metric"], engine(cell)
-        levels = [cell["levels"][factor] for factor in factors] if cell["part"] == "grid" else ["the teacher"] + [""] * (len(factors) - 1)  # fmt: skip
+        levels = ["the teacher", *[""] * (len(factors) - 1)]
+        if cell["part"] == "grid":
+            levels = [cell["levels"][factor] for factor in factors]
         time = "" if taken is None else f"*{taken[1]:.2f}*" if cell["invalid"] else f"{taken[1]:.2f}"
         yield _row([
             *levels, f"{cell['model_bytes'] / 1e6:.2f}", time, f"{100 * figure['value']:.2f}",
@@ -102,10 +104,10 @@ def _levels(cells: Sequence[Found]) -> Iterator[str]:
         for level in dict.fromkeys(cell["levels"][factor] for cell in grid):
             chosen = [cell for cell in grid if cell["levels"][factor] == level]
             times = [taken[1] for cell in chosen if (taken := engine(cell))]
-            yield _row([
-                factor, level, str(len(chosen)), f"{fmean(cell['model_bytes'] for cell in chosen) / 1e6:.2f}",
-                f"{fmean(times):.2f}" if times else "", f"{100 * fmean(cell['metric']['value'] for cell in chosen):.2f}",
-            ])  # fmt: skip
+            size = fmean(cell["model_bytes"] for cell in chosen) / 1e6
+            figure = 100 * fmean(cell["metric"]["value"] for cell in chosen)
+            time = f"{fmean(times):.2f}" if times else ""
+            yield _row([factor, level, str(len(chosen)), f"{size:.2f}", time, f"{figure:.2f}"])
 
 
 def _ablation(cells: Sequence[Found], has: Mapping[str, bool]) -> Iterator[str]:

@@ -20,6 +20,7 @@ from edgebert.errors import EdgebertError, RecipeError
 from edgebert.recipe_checks import Device, Export, Label, Task, ascending, distinct, format_of, kind_of
 from edgebert.recipe_problems import MAPPING, TEXT, did_you_mean, recipe_error, translate
 from edgebert.recipe_specs import (
+    AugmentSpec,
     DataSpec,
     DistillSpec,
     FineTuneSpec,
@@ -34,6 +35,7 @@ from edgebert.recipe_specs import (
 from edgebert.recipe_yaml import MAX_BYTES, Problem, Source, read_yaml
 
 __all__ = [
+    "AugmentSpec",
     "DataSpec",
     "DistillSpec",
     "FineTuneSpec",

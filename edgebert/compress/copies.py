@@ -80,7 +80,7 @@ class Copies:
     def _read(self, copy: int) -> Examples | None:
         """A copy that was made before; None where there is none, or a damaged one."""
         try:
-            with np.load(self._file(copy), allow_pickle=False) as found:
+            with self._file(copy).open("rb") as handle, np.load(handle, allow_pickle=False) as found:
                 return _examples({name: found[name] for name in found.files})
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):
             return None
