@@ -224,7 +224,7 @@ class AugmentSpec(Spec):
     """Changes to the training text, others in each copy or epoch; the student learns what the teacher says of it."""
 
     words: Fraction = Field(
-        default=0.0, description="share of words replaced by one that a masked-LM, or its embedding, finds likely there"
+        default=0.0, description="share of words replaced by others that a masked-LM finds likely in their place"
     )
     typos: Fraction = Field(
         default=0.0,
