@@ -70,7 +70,9 @@ class Cell:
     @property
     def name(self) -> str:
         """For people."""
-        return f"{self.data} {self.part}: " + ", ".join(f"{key} {value or 'nothing'}" for key, value in self.levels.items())
+        return f"{self.data} {self.part}: " + ", ".join(
+            f"{key} {value or 'nothing'}" for key, value in self.levels.items()
+        )
 
 
 #: Of two levels the default takes the first two.

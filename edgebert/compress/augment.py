@@ -113,8 +113,8 @@ class Augmenter:
         """The words that are replaced, by their index."""
         if self.replacer is None:
             return {}
-        chosen = np.flatnonzero(unit(mix(keys, 1)) < self.spec.words)
-        alone = [int(index) for index in chosen if words[index].letters.isalpha() and len(words[index].letters) > 1]
+        chosen = np.flatnonzero(unit(mix(keys, 1)) < self.spec.words).tolist()
+        alone = [index for index in chosen if words[index].letters.isalpha() and len(words[index].letters) > 1]
         shares = unit(mix(keys[alone], 3))
         return dict(zip(alone, self.replacer(rows, types, [words[index] for index in alone], shares), strict=True))
 

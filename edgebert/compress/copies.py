@@ -69,7 +69,7 @@ class Copies:
         path = self._file(copy)
         half = path.with_name(f".{path.name}.{os.getpid()}")
         with half.open("wb") as handle:
-            np.savez(handle, **_arrays(made))
+            np.savez(handle, allow_pickle=False, **_arrays(made))
         half.replace(path)
         if self.count is None:
             for other in self.folder.glob("copy-*.npz"):

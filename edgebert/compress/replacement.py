@@ -223,9 +223,8 @@ def _by_head(model: Any, columns: NDArray[np.int64], bf16: bool) -> Scores:
     head, wanted = model.get_output_embeddings(), torch.from_numpy(columns)
 
     def scores(given: dict[str, Tensor], places: Tensor) -> Tensor:
-        def masked_alone(
-            module: Any, found: tuple[Tensor, ...]
-        ) -> Tensor:  # the head is the dearest part of a small model
+        def masked_alone(module: Any, found: tuple[Tensor, ...]) -> Tensor:
+            """The head is the dearest part of a small model, so it reads the masked places alone."""
             return found[0][places[:, 0], places[:, 1]]
 
         hook = head.register_forward_pre_hook(masked_alone)
@@ -235,17 +234,18 @@ def _by_head(model: Any, columns: NDArray[np.int64], bf16: bool) -> Scores:
             hook.remove()
         if logits.dim() == 3:  # a head that computes otherwise
             logits = logits[places[:, 0], places[:, 1]]
-        return logits[:, wanted.to(logits.device)].float()
+        found: Tensor = logits[:, wanted.to(logits.device)].float()
+        return found
 
     return scores
 
 
-def _run(model: Any, given: dict[str, Tensor], bf16: bool, **settings: Any) -> Any:
+def _run(model: Any, given: dict[str, Tensor], bf16: bool) -> Any:
     import torch
 
     device = next(model.parameters()).device
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-        return model(**{name: tensor.to(device) for name, tensor in given.items()}, **settings)
+        return model(**{name: tensor.to(device) for name, tensor in given.items()})
 
 
 def _by_body(model: Any, found: Replacer, lexicon: Lexicon, examples: Examples, bf16: bool) -> Scores:
@@ -253,7 +253,7 @@ def _by_body(model: Any, found: Replacer, lexicon: Lexicon, examples: Examples, 
     import torch
 
     def states(given: dict[str, Tensor], places: Tensor) -> Tensor:
-        hidden = _run(model.base_model, given, bf16).last_hidden_state
+        hidden: Tensor = _run(model.base_model, given, bf16).last_hidden_state
         return hidden[places[:, 0], places[:, 1]].float()
 
     sample = shuffled(len(examples), _SEED)[:_FITTED].tolist()
