@@ -5,9 +5,11 @@ As TinyBERT augments (Jiao et al. 2020, arXiv:1909.10351, algorithm 1): a word o
 embeddings are nearest to the mean of its own (there: GloVe vectors). All words of a text that are to be replaced are
 masked at once, so that one reading of the text is enough.
 
-A teacher has lost the head with which its body was pretrained. Where no masked-LM is given, its states are read through
-its own input embeddings: a linear map from the state at a masked word to the word's embedding is fitted to the task's
-text by ridge regression, and the words with the likest embeddings are taken. That guesses worse than a masked-LM does.
+A teacher has lost the head with which its body was pretrained, and its states times its input embeddings, which that
+head was tied to, say nothing: CLINC150's teacher then has the masked word among its first 15 in 2 % of places. Where no
+masked-LM is given, a linear map from the state at a masked word to the word's embedding is fitted to the task's text by
+ridge regression, and the words with the nearest embeddings are taken: 37 % in new texts, and the right word first in
+16 %. The most frequent words alone would be 34 % and 7 %. It is a weak guesser, better than none.
 """
 
 from __future__ import annotations
@@ -240,21 +242,25 @@ def _by_head(model: Any, columns: NDArray[np.int64], bf16: bool) -> Scores:
     return scores
 
 
-def _run(model: Any, given: dict[str, Tensor], bf16: bool) -> Any:
+def _run(model: Any, given: dict[str, Tensor], bf16: bool, **settings: Any) -> Any:
     import torch
 
     device = next(model.parameters()).device
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-        return model(**{name: tensor.to(device) for name, tensor in given.items()})
+        return model(**{name: tensor.to(device) for name, tensor in given.items()}, **settings)
 
 
 def _by_body(model: Any, found: Replacer, lexicon: Lexicon, examples: Examples, bf16: bool) -> Scores:
-    """How near a teacher's state at a masked word, mapped to its embeddings, comes to each candidate's."""
+    """How near a teacher's state at a masked word, mapped to its embeddings, comes to each candidate's.
+
+    The state half way up: the last layers of a fine-tuned model know more of the answer than of the word.
+    """
     import torch
 
     def states(given: dict[str, Tensor], places: Tensor) -> Tensor:
-        hidden: Tensor = _run(model.base_model, given, bf16).last_hidden_state
-        return hidden[places[:, 0], places[:, 1]].float()
+        hidden = _run(model.base_model, given, bf16, output_hidden_states=True).hidden_states
+        middle: Tensor = hidden[len(hidden) // 2]
+        return middle[places[:, 0], places[:, 1]].float()
 
     sample = shuffled(len(examples), _SEED)[:_FITTED].tolist()
     rows = [examples.ids[i].tolist() for i in sample]
@@ -262,26 +268,30 @@ def _by_body(model: Any, found: Replacer, lexicon: Lexicon, examples: Examples, 
     every = [word for row, ids in enumerate(rows) for word in lexicon.words(row, ids) if word.letters in found.columns]
     shares = unit(mix(_SEED, np.arange(len(every), dtype=np.uint64)))
     words = [word for word, share in zip(every, shares, strict=True) if share < _MASKED]
-    table = found.nearness[found.numbers]
+    table = model.get_input_embeddings().weight.detach().float().cpu()[torch.from_numpy(found.given[found.numbers])]
     seen, wanted = [torch.zeros(0, int(model.config.hidden_size))], [table[:0]]
     with torch.inference_mode():
         for chosen, state in replace(found, scores=states)._scored(rows, types, words):
             seen.append(state)
             wanted.append(table[[found.columns[words[i].letters] for i in chosen]])
-        mean, weights = _ridge(torch.cat(seen), torch.cat(wanted))
+        mean, weights, middle = _ridge(torch.cat(seen), torch.cat(wanted))
+    lengths = table.square().sum(dim=1)
 
     def scores(given: dict[str, Tensor], places: Tensor) -> Tensor:
-        return (states(given, places).cpu() - mean) @ weights @ table.T
+        guessed = (states(given, places).cpu() - mean) @ weights + middle
+        return 2.0 * guessed @ table.T - lengths  # the squared distance, less what all candidates have in common
 
     return scores
 
 
-def _ridge(seen: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Least squares with a ridge: the mean of `seen` [n, H], and the map [H, E] of what it is above it to `wanted`."""
+def _ridge(seen: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Least squares with a ridge: `seen` [n, H] and `wanted` [n, E] give a mean [H], a map [H, E] and a mean [E]."""
     import torch
 
-    mean = seen.mean(dim=0) if len(seen) else torch.zeros(seen.shape[1])
+    if not len(seen):
+        return torch.zeros(seen.shape[1]), torch.zeros(seen.shape[1], wanted.shape[1]), torch.zeros(wanted.shape[1])
+    mean, middle = seen.mean(dim=0), wanted.mean(dim=0)
     above = (seen - mean).double()
     square = above.T @ above
     square.diagonal().add_(_RIDGE * square.diagonal().mean() + 1e-6)
-    return mean, torch.linalg.solve(square, above.T @ wanted.double()).float()
+    return mean, torch.linalg.solve(square, above.T @ (wanted - middle).double()).float(), middle

@@ -132,12 +132,11 @@ def test_augmented_words_are_words_and_the_rest_stays(teacher: Teacher, records:
 def test_a_map_that_is_linear_is_found_again() -> None:
     generator = torch.Generator().manual_seed(0)
     seen = torch.randn(500, 12, generator=generator) + 3.0
-    wanted = (seen - seen.mean(dim=0)) @ torch.randn(12, 5, generator=generator)
-    mean, weights = _ridge(seen, wanted)
-    guessed = (seen - mean) @ weights
-    assert float((guessed - wanted).square().mean() / wanted.square().mean()) < 0.05
-    nothing = _ridge(torch.zeros(0, 12), torch.zeros(0, 5))
-    assert nothing[1].abs().max() == 0.0
+    wanted = (seen - seen.mean(dim=0)) @ torch.randn(12, 5, generator=generator) + 2.0
+    mean, weights, middle = _ridge(seen, wanted)
+    guessed = (seen - mean) @ weights + middle
+    assert float((guessed - wanted).square().mean() / wanted.var()) < 0.05
+    assert all(part.abs().max() == 0.0 for part in _ridge(torch.zeros(0, 12), torch.zeros(0, 5)))
 
 
 def test_models_that_cannot_be_asked(teacher: Teacher, records: Records, tmp_path: Path) -> None:
@@ -156,7 +155,7 @@ def test_models_that_cannot_be_asked(teacher: Teacher, records: Records, tmp_pat
 
 @pytest.mark.slow
 def test_a_real_teachers_body_guesses_better_than_how_frequent_words_are(shared: Path) -> None:
-    """Of words that are masked in other texts than the map was fitted to, those among the candidates it would take."""
+    """Of words that are masked in other texts than the map was fitted to, those that it has first."""
     import json
 
     data = json.loads((shared / "data" / "clinc150" / "data_full.json").read_text("utf-8"))
@@ -169,10 +168,10 @@ def test_a_real_teachers_body_guesses_better_than_how_frequent_words_are(shared:
     rows, words = rows_of(other, known)
     words = [word for word in words[::7] if word.letters in found.columns and word.end - word.first == 1]
     counts = np.bincount(examples.ids.flat, minlength=len(known.names))[found.numbers]
-    frequent = {known.names[found.numbers[i]] for i in np.argsort(-counts)[:NEAREST]}
+    frequent = known.names[found.numbers[counts.argmax()]]
     hits = 0
     with torch.inference_mode():
         for chosen, scores in found._scored(rows, None, words):
-            best = scores.topk(NEAREST).indices
-            hits += sum(found.columns[words[i].letters] in best[row] for row, i in enumerate(chosen))
-    assert hits > 1.15 * sum(word.letters in frequent for word in words)
+            best = scores.argmax(dim=1).tolist()
+            hits += sum(found.candidates[best[row]] == words[i].letters for row, i in enumerate(chosen))
+    assert hits > 1.4 * sum(word.letters == frequent for word in words)
