@@ -136,6 +136,7 @@ def _draw(cells: Sequence[Found], axis: str, title: str, path: Path) -> bool:
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     shown = [cell for cell in cells if cell["part"] in ("teacher", "grid") and (axis == "model_bytes" or engine(cell))]
     if not shown:
@@ -164,10 +165,13 @@ def _draw(cells: Sequence[Found], axis: str, title: str, path: Path) -> bool:
             axes.errorbar(x, y, yerr=spread, fmt=mark, color=colour, label=label, ms=7 if depth else 10,
                           elinewidth=0.8, alpha=0.85)  # fmt: skip
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(title)
         axes.set_ylabel(f"{shown[0]['metric']['name']}, %")
         axes.grid(alpha=0.3, which="both")
-        axes.legend(loc="lower right", fontsize=8, frameon=False)
+        axes.legend(fontsize=8, framealpha=0.8)
         figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
     return True
 
