@@ -86,7 +86,7 @@ def child(folder: Path) -> dict[str, Any]:
     prepared = time.monotonic() - begin
     for step in range(len(plan) // recipe.distill.epochs):
         chosen = [i for _, i in plan[step]]
-        batch_of(examples, [examples.ids[i] for i in chosen], chosen, 0, task)
+        batch_of([(examples, i) for i in chosen], [examples.ids[i] for i in chosen], 0, task)
     peak = status("VmHWM")
     return {
         "texts": len(splits.unlabelled), "tokens": len(examples.ids.flat), "steps": len(plan),

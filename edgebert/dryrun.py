@@ -57,6 +57,12 @@ def dry_run(path: Path, out: Path | None, devices: Sequence[str]) -> str:
         f"student  layers: {recipe.student.layers}, vocabulary: {recipe.student.vocabulary}; distilled: "
         + _steps(examples, epochs, distill.batch_size)
     )
+    if distill.augment is not None:
+        asked = teacher.resolve(recipe.masked_lm, recipe.folder) if recipe.masked_lm else None
+        told = f"words from {teacher.check_body(asked, asked.name).name}" if asked else "words from the teacher's body"
+        shares = {name: getattr(distill.augment, name) for name in ("words", "typos", "pieces")}
+        parts = [f"{name} {share:.0%}" for name, share in shares.items() if share]
+        lines.append(f"texts    changed: {', '.join(parts)}" + (f"; {told}" if distill.augment.words else ""))
     seconds["student"] = (2.0 + 3.0) * encoder * tokens_each * examples * epochs / _FLOPS
     lines.append(f"export   {', '.join(recipe.export)}; each in a process of its own")
     seconds["export"] = sum(_EXPORT_SECONDS[name.split("-")[0]] for name in (*recipe.export, "torch-t", "torch-s"))

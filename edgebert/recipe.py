@@ -20,6 +20,7 @@ from edgebert.errors import EdgebertError, RecipeError
 from edgebert.recipe_checks import Device, Export, Label, Task, ascending, distinct, format_of, kind_of
 from edgebert.recipe_problems import MAPPING, TEXT, did_you_mean, recipe_error, translate
 from edgebert.recipe_specs import (
+    AugmentSpec,
     DataSpec,
     DistillSpec,
     FineTuneSpec,
@@ -34,6 +35,7 @@ from edgebert.recipe_specs import (
 from edgebert.recipe_yaml import MAX_BYTES, Problem, Source, read_yaml
 
 __all__ = [
+    "AugmentSpec",
     "DataSpec",
     "DistillSpec",
     "FineTuneSpec",
@@ -134,6 +136,11 @@ class Recipe(Spec):
         path = self.path_of(written)
         return written if _HUB_ID.fullmatch(written) and not path.is_dir() else path
 
+    @property
+    def masked_lm(self) -> str | None:
+        """The model that augmentation asks for words, as it is written; None where it asks none."""
+        return self.distill.augment.model if self.distill.augment is not None else None
+
     def section_json(self, *names: str) -> str:
         """Sections as canonical JSON for stage keys: defaults filled in, keys sorted, and no paths.
 
@@ -144,6 +151,10 @@ class Recipe(Spec):
             whole["data"][name] |= {"path": None, "format": format_of(split)}
         if "student" in names and self.student.corpus:
             whole["student"]["corpus"] = "<file>"
+        if "distill" in names and self.distill.augment is None:
+            del whole["distill"]["augment"]  # so that students made before there was such a thing are kept
+        elif "distill" in names and self.masked_lm is not None:
+            whole["distill"]["augment"]["model"] = "<folder>"
         if "teacher" in names:
             tuned = isinstance(self.teacher, FineTuneSpec)
             origin = self.teacher.base if isinstance(self.teacher, FineTuneSpec) else self.teacher
@@ -223,10 +234,11 @@ def _absent(recipe: Recipe, source: Source) -> list[Problem]:
     tuned = isinstance(recipe.teacher, FineTuneSpec)
     origin = recipe.teacher.base if isinstance(recipe.teacher, FineTuneSpec) else recipe.teacher
     found = recipe.model_source(origin) if origin is not None else None
-    if isinstance(found, Path) and not found.is_dir():
-        key = "teacher.base" if tuned else "teacher"
-        line = source.line_of(tuple(key.split(".")))
-        problems.append(Problem(line, key, f"no such folder: {found}", "give a Hugging Face folder or a hub id"))
+    asked = recipe.model_source(recipe.masked_lm) if recipe.masked_lm is not None else None
+    for key, folder in (("teacher.base" if tuned else "teacher", found), ("distill.augment.model", asked)):
+        if isinstance(folder, Path) and not folder.is_dir():
+            line = source.line_of(tuple(key.split(".")))
+            problems.append(Problem(line, key, f"no such folder: {folder}", "give a Hugging Face folder or a hub id"))
     return problems
 
 

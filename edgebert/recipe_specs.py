@@ -220,6 +220,34 @@ class StudentSpec(Spec):
         return ascending(value, "layers") if isinstance(value, tuple) else value
 
 
+class AugmentSpec(Spec):
+    """Changes to the training text, others in each copy or epoch; the student learns what the teacher says of it."""
+
+    words: Fraction = Field(
+        default=0.0, description="share of words replaced by others that a masked-LM finds likely in their place"
+    )
+    typos: Fraction = Field(
+        default=0.0,
+        description="share of words mistyped as on a phone: a key beside, letters swapped, doubled, dropped",
+    )
+    pieces: Fraction = Field(
+        default=0.0, description="probability that a word piece is refused, and the word split into smaller ones"
+    )
+    model: Name | None = Field(
+        default=None,
+        description="the masked-LM that words are taken from: a Hugging Face folder or hub id, of the teacher's "
+        "vocabulary. Default: the teacher's own body, which guesses worse",
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> AugmentSpec:
+        if not (self.words or self.typos or self.pieces):
+            raise ValueError("needs words, typos or pieces", "such as augment: {typos: 0.1, pieces: 0.1}")
+        if self.model is not None and not self.words:
+            raise ValueError("model is what words are taken from, and words is 0", "add words: 0.2, or leave it out")
+        return self
+
+
 class DistillSpec(_Training):
     """How the student learns from the teacher."""
 
@@ -261,6 +289,9 @@ class DistillSpec(_Training):
     temperature: Positive = Field(default=2.0, description="softens the teacher's answers in the logits loss")
     lr: Positive = Field(default=5e-4, description="peak learning rate")
     noise: Fraction = Field(default=0.1, description="share of word pieces replaced at random in the training text")
+    augment: AugmentSpec | None = Field(
+        default=None, description="changes to the words of the training text, beside the noise; default: none"
+    )
     copies: Count | None = Field(
         default=None,
         description="noised copies of each text, which take turns: what the teacher answers to one is kept on disk, so "

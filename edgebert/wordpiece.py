@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, islice
@@ -155,22 +155,37 @@ class WordPiece:
         return pieces, word
 
     def _cut_word(self, word: str) -> Sequence[tuple[int, int, int]]:
-        """(id, first letter, end letter) of each piece: always the longest that the vocabulary has."""
-        whole = ((self._unknown, 0, len(word)),)
-        if len(word) > self._longest:
-            return whole
-        found, start = [], 0
-        while start < len(word):
-            prefix = self._prefix if start else ""
-            for end in range(min(len(word), start + self._longest_piece), start, -1):
-                piece = self._vocabulary.get(prefix + word[start:end])
-                if piece is not None:
-                    found.append((piece, start, end))
-                    start = end
-                    break
-            else:
-                return whole
-        return found
+        """(id, first letter, end letter) of each piece; the unknown piece where there are none."""
+        found = None
+        if len(word) <= self._longest:
+            found = cut_word(word, self._vocabulary, self._prefix, self._longest_piece)
+        return ((self._unknown, 0, len(word)),) if found is None else found
+
+
+def cut_word(
+    word: str, vocabulary: Mapping[str, int], prefix: str, longest: int, refused: Callable[[], bool] | None = None
+) -> list[tuple[int, int, int]] | None:
+    """(id, first letter, end letter) of a word's pieces, always the longest that fits; None where there is none.
+
+    Args:
+        word: its letters, as the normalizer leaves them.
+        vocabulary: piece -> id.
+        prefix: of pieces that go on with a word.
+        longest: letters of the longest piece.
+        refused: asked for each piece of several letters that fits; where it says so, a shorter one is looked for.
+    """
+    found, start = [], 0
+    while start < len(word):
+        before = prefix if start else ""
+        for end in range(min(len(word), start + longest), start, -1):
+            piece = vocabulary.get(before + word[start:end])
+            if piece is not None and (refused is None or end == start + 1 or not refused()):
+                found.append((piece, start, end))
+                start = end
+                break
+        else:
+            return None
+    return found
 
 
 def _append(found: Encoding, pieces: Sequence[tuple[int, Any, Any]], type_id: int, sequence: int | None) -> None:

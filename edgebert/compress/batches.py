@@ -76,7 +76,7 @@ def encode(records: Iterable[Record], folder: Path, task: Task, labels: Sequence
     """
     tokenizer = load_tokenizer(folder, None if task.windowed else max_length)
     numbers = {label: index for index, label in enumerate(labels)}
-    ids, types, targets = _Rows("H" if tokenizer.get_vocab_size() <= 1 << 16 else "i"), _Rows("B"), _Rows("")
+    ids, types, targets = Rows("H" if tokenizer.get_vocab_size() <= 1 << 16 else "i"), Rows("B"), Rows("")
     for record in check_labels(task, _in_scope(records, task, labels), labels):
         windows = task.encode(tokenizer, record, max_length)
         for window in windows:
@@ -100,7 +100,7 @@ def _in_scope(records: Iterable[Record], task: Task, labels: Sequence[str]) -> I
             yield record
 
 
-class _Rows:
+class Rows:
     """Rows as they come, in one array that grows; of the dtype of the first row where no code is given."""
 
     def __init__(self, code: str) -> None:
@@ -112,6 +112,7 @@ class _Rows:
         return len(self._ends)
 
     def add(self, row: Sequence[int] | NDArray[Any]) -> None:
+        """One more."""
         if self._flat is None:
             assert isinstance(row, np.ndarray)
             self._flat, self._shape = array(row.dtype.char), row.shape
@@ -122,21 +123,22 @@ class _Rows:
         self._ends.append(len(self._flat))
 
     def ragged(self) -> Ragged:
+        """As one array and where each row ends."""
         return Ragged(np.array(self._flat), np.array(self._ends))
 
     def stacked(self) -> NDArray[Any]:
+        """As an array, where all are of one shape."""
         return np.array(self._flat).reshape(len(self), *self._shape)
 
 
 def batch_of(
-    examples: Examples, rows: Sequence[Sequence[int] | NDArray[Any]], chosen: Sequence[int], pad_id: int, task: Task
+    texts: Sequence[tuple[Examples, int]], rows: Sequence[Sequence[int] | NDArray[Any]], pad_id: int, task: Task
 ) -> dict[str, Tensor]:
     """Some examples as a batch: `input_ids`, `attention_mask`, `targets`, and `token_type_ids` for two segments.
 
     Args:
-        examples: of the split.
-        rows: the chosen ones' token ids, perhaps noised.
-        chosen: their numbers.
+        texts: the chosen ones: of which split or copy of it, and their numbers there.
+        rows: their token ids, perhaps noised.
         pad_id: fills up rows.
         task: whose targets they are.
     """
@@ -144,9 +146,10 @@ def batch_of(
 
     ids, mask = pad(rows, pad_id)
     batch = {"input_ids": ids, "attention_mask": mask}
-    if examples.types is not None:
-        batch["token_type_ids"] = pad([examples.types[i] for i in chosen], 0)[0]
-    targets = [examples.targets[i] for i in chosen]
+    types = [examples.types[i] for examples, i in texts if examples.types is not None]
+    if types:
+        batch["token_type_ids"] = pad(types, 0)[0]
+    targets = [examples.targets[i] for examples, i in texts]
     if objective(task).per_token:
         width = ids.shape[1]
         targets = [np.pad(row, (0, width - len(row)), constant_values=IGNORED) for row in targets]

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgebert import tasks
-from edgebert.compress.batches import Examples, batch_of, digest, encode
+from edgebert.artifact import sha256
+from edgebert.compress.batches import batch_of, digest, encode
 from edgebert.compress.checkpoints import CHECKPOINT_EVERY
+from edgebert.compress.copies import Copies, copies_of
 from edgebert.compress.families import FAMILIES, set_dropout
 from edgebert.compress.folder import (
     SINGLE_LABEL,
@@ -24,6 +26,7 @@ from edgebert.compress.folder import (
     save_model,
     special_tokens,
     tokenizer_json,
+    weight_files,
 )
 from edgebert.compress.imitation import Imitation
 from edgebert.compress.losses import ANSWERS, LOSSES
@@ -62,6 +65,7 @@ def distill(
     progress: Progress,
     threads: int | None = None,
     checkpoint_every: float = CHECKPOINT_EVERY,
+    masked_lm: Path | None = None,
 ) -> Student:
     """Train the student in `start` on the teacher's answers; `out` appears complete or not at all.
 
@@ -83,9 +87,10 @@ def distill(
         progress: told of each step.
         threads: of torch; results may differ between numbers of threads. Default: as torch is set.
         checkpoint_every: seconds between checkpoints.
+        masked_lm: the folder of the model that `augment.words` asks; default: the teacher.
 
     Raises:
-        RecipeError: a loss that is not known.
+        RecipeError: a loss that is not known, or a model or tokenizer that augmentation cannot use.
         DataError: unknown labels, or a student that is not of this teacher.
         TrainingError: the loss is no longer a number.
     """
@@ -104,7 +109,6 @@ def distill(
         source = load_model(teacher.path, task, labels=labels or None)
         channels = channels_of(start)
         _check_shapes(weights, spec, model.config, source.config, channels)
-        collate = _Collate(examples, start, teacher, spec, task)
         identity = {
             "teacher": teacher.content_hash,
             "start": student.content_hash,
@@ -120,13 +124,25 @@ def distill(
             "copies": spec.copies,
             "cache_gb": spec.cache_gb if spec.copies else None,
         }
+        if spec.augment is not None:
+            found = [sha256(file) for file in weight_files(masked_lm, masked_lm.name)] if masked_lm else None
+            identity["augment"] = spec.augment.model_dump() | {
+                "model": found,
+                "seed": spec.seed,
+                "labels": list(labels),
+            }
+        copies = copies_of(
+            examples, start, teacher.path, source, spec, task=task, labels=labels, max_length=lengths[-1],
+            masked_lm=masked_lm, work=work, identity=identity, progress=progress,
+        )  # fmt: skip
+        collate = _Collate(copies, start, teacher, spec, task)
         family = FAMILIES[student.model_type] if task.has_head else replace(FAMILIES[student.model_type], body="")
         whole = Imitation(
             source, task, weights, family, layers, spec.temperature, spec.relation_heads, spec.focus,
             spec.entity_weight, labels.index("O") if "O" in labels else None, channels=channels,
         )  # fmt: skip
 
-        recall = _recall(whole, spec, examples, collate, work, identity, progress)
+        recall = _recall(whole, spec, copies, collate, work, identity, progress)
         whole = replace(whole, recall=recall)
 
         def job(name: str, settings: Any, loss: Imitation) -> training.Job:
@@ -180,7 +196,7 @@ def _once(job: Any) -> None:
 
 
 def _recall(
-    whole: Imitation, spec: DistillSpec, examples: Examples, collate: _Collate, work: Path,
+    whole: Imitation, spec: DistillSpec, copies: Copies, collate: _Collate, work: Path,
     identity: Mapping[str, Any], progress: Progress,
 ) -> Recall | None:  # fmt: skip
     """What keeps the teacher's answers between epochs; None where each is seen once."""
@@ -193,7 +209,7 @@ def _recall(
     asked = replace(whole, weights={**also, **whole.weights})
     first = (0,) if whole.weights.get("embedding") else ()
     recall = Recall(
-        asked.ask, work / "teacher", lengths=examples.ids.lengths, copies=kept, budget=spec.cache_gb * 1e9,
+        asked.ask, work / "teacher", lengths=copies.lengths(kept), copies=kept, budget=spec.cache_gb * 1e9,
         hidden=(*first, *sorted({layer + 1 for layer in whole.layers})), probe=collate([(0, 0)]),
         per_token=objective(whole.task).answers_per_token, identity={**identity, "settings": spec.model_dump()},
     )  # fmt: skip
@@ -208,12 +224,12 @@ class _Collate:
     With `distill.copies` the noise of an epoch is that of the copy whose turn it is. `rows` are (copy, example).
     """
 
-    def __init__(self, examples: Examples, start: Path, teacher: Teacher, spec: DistillSpec, task: Task) -> None:
+    def __init__(self, copies: Copies, start: Path, teacher: Teacher, spec: DistillSpec, task: Task) -> None:
         own = tokenizer_json(start)
         pieces = all_pieces(own)
         specials = special_tokens(start, own)
         special = {pieces[token] for token in specials.values()}
-        self._examples, self._task, self._copies = examples, task, spec.copies
+        self._texts, self._task, self._copies = copies, task, spec.copies
         self._to_teacher = id_map(pieces, all_pieces(tokenizer_json(teacher.path)))
         self.pad_id = pieces[specials["pad_token"]]
         self._noise = Noise(
@@ -228,8 +244,12 @@ class _Collate:
         import torch
 
         pairs = [(epoch % (self._copies or epoch + 1), i) for epoch, i in pairs]
-        rows = [self._noise.apply(self._examples.ids[i].tolist(), copy, i) for copy, i in pairs]
-        batch = batch_of(self._examples, rows, [i for _, i in pairs], self.pad_id, self._task)
+        texts = [(self._texts(copy), i) for copy, i in pairs]
+        rows = [
+            self._noise.apply(examples.ids[i].tolist(), copy, i)
+            for (examples, i), (copy, _) in zip(texts, pairs, strict=True)
+        ]
+        batch = batch_of(texts, rows, self.pad_id, self._task)
         known = {"teacher_ids": torch.from_numpy(self._to_teacher[batch["input_ids"].numpy()])}
         return batch | known | {"rows": torch.tensor(pairs)}
 

@@ -239,7 +239,7 @@ class _Collate:
 
     def __call__(self, pairs: Sequence[tuple[int, int]]) -> Batch:
         rows = [self._noise.apply(self._examples.ids[i].tolist(), epoch, i) for epoch, i in pairs]
-        return batch_of(self._examples, rows, [i for _, i in pairs], self.pad_id, self._task)
+        return batch_of([(self._examples, i) for _, i in pairs], rows, self.pad_id, self._task)
 
 
 class _Loss:

@@ -6,12 +6,14 @@ state that would have to be saved, and batches may be formed in any order.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_WHOLE = 2**64 - 1
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
@@ -39,6 +41,20 @@ def shuffled(count: int, *key: int) -> NDArray[np.int64]:
     return np.argsort(mix(*key, np.arange(count, dtype=np.uint64)), kind="stable").astype(np.int64)
 
 
+def draws(key: int) -> Callable[[], float]:
+    """A source of numbers in [0, 1) that follow from `key` alone: SplitMix64 itself, for a handful of choices."""
+    state = key
+
+    def draw() -> float:
+        nonlocal state
+        state = (state + int(_GOLDEN)) & _WHOLE
+        found = ((state ^ (state >> 30)) * int(_MIX[0])) & _WHOLE
+        found = ((found ^ (found >> 27)) * int(_MIX[1])) & _WHOLE
+        return ((found ^ (found >> 31)) >> 11) * 2.0**-53
+
+    return draw
+
+
 @dataclass(frozen=True)
 class Noise:
     """Replaces each word piece with probability `rate`: a share of them by [MASK], the rest by random pieces.
@@ -59,10 +75,10 @@ class Noise:
             return ids
         positions = np.arange(len(ids), dtype=np.uint64)
         hashes = mix(self.seed, epoch, example, positions)
-        hit = _unit(hashes) < self.rate
+        hit = unit(hashes) < self.rate
         if not hit.any():
             return ids
-        masked = _unit(mix(hashes, 1)) < (self.mask_share if self.mask_id is not None else 0.0)
+        masked = unit(mix(hashes, 1)) < (self.mask_share if self.mask_id is not None else 0.0)
         drawn = self.candidates[(mix(hashes, 2) % np.uint64(len(self.candidates))).astype(np.int64)]
         noised = list(ids)
         for position in np.flatnonzero(hit):
@@ -71,6 +87,6 @@ class Noise:
         return noised
 
 
-def _unit(hashes: NDArray[np.uint64]) -> NDArray[np.float64]:
+def unit(hashes: NDArray[np.uint64]) -> NDArray[np.float64]:
     """Hashes as numbers in [0, 1)."""
     return (hashes >> np.uint64(11)).astype(np.float64) * 2.0**-53

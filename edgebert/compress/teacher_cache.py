@@ -98,7 +98,7 @@ class Recall:
     Args:
         ask: the teacher itself.
         folder: for the file.
-        lengths: tokens of each example, int64.
+        lengths: tokens of each example of each copy, int64 [copies, examples].
         copies: how many copies of each example are kept.
         budget: bytes that may be used where states are kept.
         hidden: the numbers of the hidden states that losses read.
@@ -121,16 +121,16 @@ class Recall:
             Part(name, per_token, tuple(found.shape[1 + per_token :]), "<f4") for name, found in seen.outputs.items()
         ] + [Part(f"state {i}", True, (found.shape[2],), "<f2") for i, found in enumerate(self._states.pack(seen))]
         sizes = self._sizes()
-        self._held = np.ones(len(lengths), bool)
+        self._held = np.ones(lengths.shape[1], bool)
         if self._states.hidden or self._states.projections:  # without states a record is small, and always kept
-            order = shuffled(len(lengths), 0)
-            self._held[order] = np.cumsum(sizes[order]) * copies <= budget
-        ends = np.cumsum(np.where(self._held, sizes, 0))
-        self._starts, self._copies, self._total = ends - sizes, copies, int(ends[-1])
+            order = shuffled(lengths.shape[1], 0)
+            self._held[order] = np.cumsum(sizes.sum(axis=0)[order]) <= budget
+        ends = np.cumsum(np.where(self._held, sizes, 0)).reshape(sizes.shape)
+        self._starts, self._copies, self._total = ends - sizes, copies, int(ends[-1, -1])
         content = json.dumps({"version": _VERSION, "parts": [str(p) for p in self._parts], **identity}, sort_keys=True)
         key = hashlib.sha256(content.encode()).hexdigest()
         self._salt = zlib.crc32(key.encode())
-        self._file = _opened(folder / f"teacher-{key[:16]}.bin", self._total * copies)
+        self._file = _opened(folder / f"teacher-{key[:16]}.bin", self._total)
 
     @property
     def share(self) -> float:
@@ -140,7 +140,7 @@ class Recall:
     @property
     def size(self) -> int:
         """Bytes of the file."""
-        return self._total * self._copies
+        return self._total
 
     def close(self) -> None:
         """Close the file."""
@@ -189,7 +189,7 @@ class Recall:
                     "the teacher's states are too large for half precision, in which they are kept",
                     "leave distill.copies out",
                 )
-        tokens = [int(self._lengths[example]) for _, example in batch["rows"][list(chosen)].tolist()]
+        tokens = batch["attention_mask"][list(chosen)].sum(dim=1).tolist()
         return [
             {part.name: arrays[part.name][i, :used] if part.per_token else arrays[part.name][i] for part in self._parts}
             for i, used in enumerate(tokens)
@@ -210,9 +210,9 @@ class Recall:
         return Seen({name: found[name] for name in found if not name.startswith("state ")}, hidden, projections)
 
     def _read(self, copy: int, example: int) -> Rows | None:
-        tokens = int(self._lengths[example])
+        tokens = int(self._lengths[copy, example])
         size = sum(part.bytes(tokens) for part in self._parts)
-        content = os.pread(self._file, size + _CHECKSUM, copy * self._total + int(self._starts[example]))
+        content = os.pread(self._file, size + _CHECKSUM, int(self._starts[copy, example]))
         told = int.from_bytes(content[size:], "little")
         if len(content) < size + _CHECKSUM or zlib.crc32(content[:size], self._salt) != told:
             return None
@@ -227,7 +227,7 @@ class Recall:
     def _write(self, copy: int, example: int, row: Rows) -> None:
         content = b"".join(row[part.name].tobytes() for part in self._parts)
         content += zlib.crc32(content, self._salt).to_bytes(_CHECKSUM, "little")
-        at = copy * self._total + int(self._starts[example])
+        at = int(self._starts[copy, example])
         while content:
             try:
                 written = os.pwrite(self._file, content, at)

@@ -109,8 +109,9 @@ def test_twice_the_same_bytes_and_another_seed_others(taught: Teacher, records: 
     assert first.content_hash != other.content_hash
 
 
+@pytest.mark.parametrize("changes", [{"noise": 0.5}, {"augment": {"words": 0.4, "typos": 0.4, "pieces": 0.4}}])
 def test_noise_reaches_both_models_alike(
-    taught: Teacher, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    taught: Teacher, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
     """A student that is the whole teacher stays at loss 0 under noise: both see the same pieces."""
     texts = [record["text"] for record in records]
@@ -127,7 +128,7 @@ def test_noise_reaches_both_models_alike(
         return loss
 
     monkeypatch.setattr(module, "total", watched)
-    run(taught, whole.path, records, tmp_path / "out", noise=0.5, epochs=1, lr=1e-12)
+    run(taught, whole.path, records, tmp_path / "out", epochs=1, lr=1e-12, **changes)
     assert len(seen) == 12
     assert max(seen) < 1e-6
 

@@ -16,6 +16,7 @@ from tiny_tasks import LABELS, SINGLE, TAGS, TASKS, records_for
 
 from edgebert.compress import distill as module
 from edgebert.compress.batches import encode
+from edgebert.compress.copies import Copies
 from edgebert.compress.families import FAMILIES
 from edgebert.compress.folder import load_model
 from edgebert.compress.imitation import Imitation, Seen
@@ -50,7 +51,8 @@ class Asked:
         )
         labels = () if not task.labelled else TAGS if task.per_token else LABELS
         self.examples = encode(records, start.path, task, labels, 32)
-        self.collate = module._Collate(self.examples, start.path, teacher, settings, task)
+        self.copies = Copies(self.examples, None, settings.copies, folder / "copies", {}, SILENT)
+        self.collate = module._Collate(self.copies, start.path, teacher, settings, task)
         self.count, self.folder = 0, folder
         family = FAMILIES["bert"] if task.has_head else replace(FAMILIES["bert"], body="")
         self.student = load_model(start.path, task)
@@ -60,7 +62,7 @@ class Asked:
     def recall(self, **identity: Any) -> Recall:
         """Opened anew on the same file."""
         found = module._recall(
-            self.whole, self.settings, self.examples, self.collate, self.folder, {"name": "x", **identity}, SILENT
+            self.whole, self.settings, self.copies, self.collate, self.folder, {"name": "x", **identity}, SILENT
         )
         assert found is not None
         ask = found._ask
@@ -130,7 +132,7 @@ def test_half_a_record_is_asked_for_again(asked: Asked) -> None:
     wanted = recall(batch)
     [file] = asked.folder.glob("teacher/*.bin")
     content = bytearray(file.read_bytes())
-    at = int(recall._starts[2]) + 9
+    at = int(recall._starts[0, 2]) + 9
     content[at : at + 4] = bytes(4)
     file.write_bytes(content)
     found = recall(batch)

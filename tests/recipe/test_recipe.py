@@ -139,6 +139,16 @@ def test_identity_tells_apart_what_differs(section: str, old: str, new: str, rec
     assert parse_recipe(SMALL.replace(old, new)).section_json(section) != recipe.section_json(section)
 
 
+def test_augmentation_is_part_of_the_identity_only_where_there_is_some(recipe: Recipe, tmp_path: Path) -> None:
+    """Students that were made before there was such a thing keep their key; where the model lies does not matter."""
+    assert "augment" not in recipe.section_json("distill")
+    (tmp_path / "mlm").mkdir()
+    text = SMALL.replace("task:", "distill: {augment: {words: 0.2, model: %s}}\ntask:")
+    here, there = (parse_recipe(text % place, folder=tmp_path) for place in ("mlm", tmp_path / "mlm"))
+    assert here.section_json("distill") == there.section_json("distill") != recipe.section_json("distill")
+    assert here.masked_lm == "mlm" and recipe.masked_lm is None
+
+
 def test_identity_is_canonical_json(recipe: Recipe) -> None:
     text = recipe.section_json("student", "lengths")
     student = {"intermediate_size": None, "layer_choice": "uniform", "layers": "half", "vocabulary": "prune"}

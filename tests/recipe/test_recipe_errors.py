@@ -48,6 +48,15 @@ ADDED = [
     ),
     ("distill: {losses: {label: 0}}", "6: distill.losses: at least one loss needs a weight above 0", ""),
     ("distill: {losses: [label]}", "6: distill.losses: expected a mapping (key: value), found a list", ""),
+    ("distill: {augment: {}}", "6: distill.augment: needs words, typos or pieces", "such as augment: {typos: 0.1"),
+    ("distill: {augment: {typo: 0.1}}", "6: distill.augment.typo: unknown key; did you mean 'typos'?", "keys of "),
+    ("distill:\n  augment:\n    words: 2", "8: distill.augment.words: must be at most 1, found 2", ""),
+    ("distill: {augment: 0.1}", "6: distill.augment: expected a mapping (key: value), found the number 0.1", ""),
+    (
+        "distill: {augment: {typos: 0.1, model: owner/mlm}}",
+        "6: distill.augment: model is what words are taken from, and words is 0",
+        "add words: 0.2",
+    ),
     ("distill: 4", "6: distill: expected a mapping (key: value), found the number 4", ""),
     ("distill:", "6: distill: expected a mapping (key: value), found nothing", ""),
     ("labels: [no, ok]", "6: labels[0]: expected text, found no, which YAML reads as false", 'write "no", in quotes'),
@@ -230,7 +239,8 @@ def test_files_that_are_no_recipe(tmp_path: Path) -> None:
 
 def test_files_that_a_recipe_names_must_be_there(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
-    path.write_text(SMALL.replace("owner/name", "./teacher").replace("test.jsonl", "folder.jsonl"))
+    text = SMALL.replace("owner/name", "./teacher").replace("test.jsonl", "folder.jsonl")
+    path.write_text(text + "distill: {augment: {words: 0.1, model: ./mlm}}\n")
     (tmp_path / "folder.jsonl").mkdir()
     with pytest.raises(RecipeError) as caught:
         load_recipe(path)
@@ -238,6 +248,7 @@ def test_files_that_a_recipe_names_must_be_there(tmp_path: Path) -> None:
         "DIR/r.yaml:2: teacher: no such folder: DIR/teacher",
         "DIR/r.yaml:4: data.train.path: no such file: DIR/train.jsonl",
         "DIR/r.yaml:5: data.test.path: is a folder",
+        "DIR/r.yaml:6: distill.augment.model: no such folder: DIR/mlm",
     ]
     load_recipe(path, check_files=False)
 
