@@ -18,18 +18,15 @@ from pydantic import Discriminator, Field, PrivateAttr, Tag, ValidationError, Va
 from edgebert import tasks
 from edgebert.errors import EdgebertError, RecipeError
 from edgebert.recipe_checks import Device, Export, Label, Task, ascending, distinct, format_of, kind_of
+from edgebert.recipe_data import DataSpec, Name, Spec, SplitSpec
 from edgebert.recipe_problems import MAPPING, TEXT, did_you_mean, recipe_error, translate
 from edgebert.recipe_specs import (
     AugmentSpec,
-    DataSpec,
     DistillSpec,
     FineTuneSpec,
     GateSpec,
     MeasureSpec,
-    Name,
     ScratchSpec,
-    Spec,
-    SplitSpec,
     StudentSpec,
 )
 from edgebert.recipe_yaml import MAX_BYTES, Problem, Source, read_yaml
