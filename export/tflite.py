@@ -152,7 +152,7 @@ def _quantize(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> t
             work.update_quantization_recipe(
                 f"^{re.escape(name)};$", qtyping.TFLOperationName(kind), algorithm_key=AlgorithmName.NO_QUANTIZE
             )
-    ranges, how = None, {}
+    ranges, how = None, dict[str, Any]()
     if work.need_calibration:
         ranges, how = tflite_full.calibrate(work, job, names, {length: signature(length) for length in job.lengths})
     work.quantize(ranges).export_model(str(path), overwrite=True)
