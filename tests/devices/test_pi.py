@@ -26,8 +26,8 @@ ENGINES = {
 }
 
 
-#: CI runs three formats on the core of a Pi 5, and one on that of a Pi 4; `make test-emulated` runs them all.
-IN_CI = {("cortex-a72", "onnx-int8"), *(("cortex-a76", f"{format}-int8") for format in ("onnx", "openvino", "tflite"))}
+#: CI runs everything on the core of a Pi 5, and one format on that of a Pi 4; `make test-emulated` runs them all.
+IN_CI = {("cortex-a72", "onnx-int8"), *(("cortex-a76", name) for name in ENGINES)}
 CASES = [
     pytest.param(core, name, marks=[pytest.mark.slow] if (core, name) in IN_CI else [])
     for core in ("cortex-a72", "cortex-a76")
