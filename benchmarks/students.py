@@ -114,6 +114,11 @@ def main() -> None:
         lines = given.texts.read_text("utf-8").splitlines()[: given.count]
         print(json.dumps(probe(str(given.runs[0]), [json.loads(line)["text"] for line in lines])))
         return
+    for run in given.runs:
+        if not (run / "report.json").is_file():
+            raise SystemExit(
+                f"{run} has no report.json: make it with edgebert run benchmarks/{run.name}.yaml --out {run}"
+            )
     models = {TEACHER: teacher_of(given.teacher)}
     for run in given.runs:
         models |= {f"{run.name}, {path.name}": path for path in sorted((run / "artifacts").glob("*-int8"))}

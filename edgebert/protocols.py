@@ -120,7 +120,7 @@ class Runtime(Protocol):
         """What decides its speed and numbers: threads, precision hint, ..."""
 
     def run(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
-        """Int64 inputs of shape (batch, length) by name -> float32 outputs by name.
+        """Int64 inputs (or of the manifest's dtype) of shape (batch, length) by name -> float32 outputs by name.
 
         Safe from several threads at once. The outputs are the caller's: a later run does not change them. Raises
         UsageError for an input that is missing, a shape that the model does not take, or after `close`.
