@@ -1,9 +1,12 @@
 """Texts without labels for benchmarks: sentences of SQuAD contexts, reviews and requests, of the shared data sets.
 
     python benchmarks/unlabelled.py ../shared/data build/unlabelled.jsonl --count 9000
+    python benchmarks/unlabelled.py ../shared/data build/tweets.jsonl --count 30000 --tweets 3
     python benchmarks/unlabelled.py ../shared/data build/questions.jsonl --questions
 
-With --questions: each question of SQuAD's training part with two other paragraphs of its article.
+With --questions: each question of SQuAD's training part with two other paragraphs of its article. With --tweets N, N
+copies of each tweet of WNUT-17's training split come too, in which most of what looks like a name is another one, of
+the tweets or of SQuAD's contexts.
 
 The teacher answers them while a student is distilled, so that the student sees more than the few thousand texts of a
 small training set. Only training splits are read.
@@ -44,6 +47,28 @@ def reviews(data: Path) -> Iterator[str]:
             yield line.rpartition("\t")[0].strip()
 
 
+def tweets(data: Path, copies: int, seed: int = 4) -> list[str]:
+    """Tweets in which seven of ten capitalised words are others, capitals for capitals."""
+    draw = random.Random(seed)
+    blocks = (data / "wnut17" / "wnut17train.conll").read_text("utf-8").split("\n\n")
+    rows = [[line.split("\t")[0] for line in block.splitlines() if line.strip()] for block in blocks]
+    rows = [row for row in rows if row]
+    names = {word for row in rows for word in row if _name(word)}
+    # A sentence's first word is capitalised whatever it is.
+    names |= {word for text in contexts(data) for word in re.findall(r"\w+", text)[1:] if _name(word)}
+    known = {capitals: sorted(name for name in names if name.isupper() == capitals) for capitals in (False, True)}
+
+    def other(word: str) -> str:
+        return draw.choice(known[word.isupper()]) if _name(word) and draw.random() < 0.7 else word
+
+    return [" ".join(map(other, row)) for row in rows for _ in range(copies)]
+
+
+def _name(word: str) -> bool:
+    """Whether a word looks like one."""
+    return len(word) > 1 and word.isalpha() and word[0].isupper()
+
+
 def collect(data: Path, count: int, seed: int = 4) -> list[str]:
     """About `count` different texts, by `SHARES`, in an order that follows from the seed."""
     draw = random.Random(seed)
@@ -77,12 +102,14 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="the folder of the shared data sets")
     parser.add_argument("output", type=Path)
     parser.add_argument("--count", type=int, default=9000)
+    parser.add_argument("--tweets", type=int, default=0, help="changed copies of each tweet of WNUT-17")
     parser.add_argument("--questions", action="store_true", help="questions and contexts instead of texts")
     arguments = parser.parse_args()
     if arguments.questions:
         rows = questions(arguments.data)
     else:
-        rows = [{"text": text} for text in collect(arguments.data, arguments.count)]
+        texts = collect(arguments.data, arguments.count) + tweets(arguments.data, arguments.tweets)
+        rows = [{"text": text} for text in texts]
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     arguments.output.write_text("\n".join(lines) + "\n", "utf-8")
