@@ -42,7 +42,7 @@ from edgebert.tasks import Task
 if TYPE_CHECKING:
     from edgebert.compress.training import Batch
     from edgebert.progress import Progress
-    from edgebert.recipe import DistillSpec
+    from edgebert.recipe import DistillSpec, QatSpec
     from edgebert.tasks import Record
     from edgebert.teacher import Teacher
 
@@ -66,6 +66,7 @@ def distill(
     threads: int | None = None,
     checkpoint_every: float = CHECKPOINT_EVERY,
     masked_lm: Path | None = None,
+    qat: QatSpec | None = None,
 ) -> Student:
     """Train the student in `start` on the teacher's answers; `out` appears complete or not at all.
 
@@ -88,6 +89,7 @@ def distill(
         threads: of torch; results may differ between numbers of threads. Default: as torch is set.
         checkpoint_every: seconds between checkpoints.
         masked_lm: the folder of the model that `augment.words` asks; default: the teacher.
+        qat: the steps that follow in which the student computes as its INT8 artifacts will; default: none.
 
     Raises:
         RecipeError: a loss that is not known, or a model or tokenizer that augmentation cannot use.
@@ -95,6 +97,7 @@ def distill(
         TrainingError: the loss is no longer a number.
     """
     hugging_face()
+    from edgebert.compress import qat as quantization
     from edgebert.compress import training
     from edgebert.compress.heads import callable_model
 
@@ -160,14 +163,22 @@ def distill(
                 inside = {name: weight for name, weight in weights.items() if name not in ANSWERS}
                 early = spec.model_copy(update={"epochs": spec.intermediate_epochs})
                 _once(job("intermediate", early, replace(whole, weights=inside)))
-            training.train(job("distil", spec, whole))
+            (_once if qat else training.train)(job("distil", spec, whole))
+            quantizers = None
+            if qat is not None:
+                batches = quantization.calibration_batches(collate, len(examples), spec.batch_size)
+                quantizers = quantization.Quantizers(model, family, task, batches)
+                settings = quantization.settings_of(spec, qat, len(examples))
+                training.train(job("qat", settings, replace(whole, recall=None)))
         if recall is not None:
             recall.close()
         if validation:
             answering = callable_model(model, task)
             value = training.evaluate(answering, task, validation, start, labels, lengths[-1])
             if value is not None:
-                progress.say(f"distil: {task.metric} {value:.2%} on the validation split")
+                how = " as rounded to INT8" if quantizers is not None else ""
+                progress.say(f"distil: {task.metric} {value:.2%} on the validation split{how}")
+        ranges = quantizers.settle() if quantizers is not None else None
     for key, value in dropout.items():
         setattr(model.config, key, value)
     with new_folder(out) as folder:
@@ -176,6 +187,8 @@ def distill(
             if (start / name).is_file():
                 shutil.copyfile(start / name, folder / name)
         copy_licence(start, folder)
+        if ranges is not None:
+            quantization.save(ranges, folder)
     shutil.rmtree(work, ignore_errors=True)
     return load_student(out)
 
