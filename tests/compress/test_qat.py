@@ -131,7 +131,7 @@ taught = inspect(Path(teacher), name="tiny")
 examples = json.loads(Path(records).read_text())
 distill(
     taught, Path(start), DistillSpec(epochs=1, batch_size=16, lr=1e-3), train=examples, validation=(),
-    labels=taught.labels, lengths=(16, 32), out=Path(out), work=Path(out + "-work"), progress=Lines(sys.stderr),
+    labels=taught.labels, lengths=(16, 32), out=Path(out), work=Path(out + "-work"), progress=Lines(),
     threads=1, checkpoint_every=0.0, qat=QatSpec(steps=60),
 )
 """
