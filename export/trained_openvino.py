@@ -33,7 +33,7 @@ def carry(model: Any, found: Mapping[str, Product]) -> None:
         if quantizer is None:
             raise ExportError(f"NNCF did not quantize the input of {place}", "report this with the model's config.json")
         for port, value in zip((1, 2, 3, 4), (*product.ends(), *product.ends()), strict=True):
-            quantizer.input(port).replace_source_output(_constant(np.full((1,) * 4, value, np.float32)))
+            quantizer.input(port).replace_source_output(_constant(np.float32(value)))
     if left:
         raise ExportError(f"the graph has no product {next(iter(left))}", "report this with the model's config.json")
     model.validate_nodes_and_infer_types()

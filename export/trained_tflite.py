@@ -28,10 +28,11 @@ def ranges(content: bytes, found: Mapping[str, Product]) -> dict[str, dict[str, 
     model = _model(content)
     for graph, op, product in _products(model, found):
         makers = {index: maker for maker in graph.operators for index in maker.outputs}
-        low, high = (np.full((1, 1, 1), end, np.float32) for end in product.ends())
         index = op.inputs[0]
         while True:
-            told[graph.tensors[index].name.decode()] = {"min": low, "max": high}
+            tensor = graph.tensors[index]
+            low, high = (np.full((1,) * len(tensor.shape), end, np.float32) for end in product.ends())
+            told[tensor.name.decode()] = {"min": low, "max": high}
             maker = makers.get(index)
             if maker is None or _kind(model, maker) not in _codes(*_MOVES):
                 break

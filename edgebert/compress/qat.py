@@ -77,7 +77,7 @@ class Quantizers:
         """Round the weights for good and leave a plain model; the ranges by site: `layers.0.up` -> least, largest."""
         found = {}
         for name, linears in self._sites.items():
-            low, high = getattr(self._model, _RANGES)[_slot(name)].ends()
+            low, high = (end.detach() for end in getattr(self._model, _RANGES)[_slot(name)].ends())
             found[name] = (float(low), float(high))
             for linear in linears:
                 linear.weight.data = on_grid(linear.weight.detach())
