@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_tasks import TASKS, records_for
 
 from edgebert.compress import qat
 from edgebert.compress.distill import distill
@@ -108,6 +109,27 @@ def test_the_range_begins_where_the_error_is_least() -> None:
     low, high = qat._best(torch.cat([spread, torch.tensor([3.0])]))  # one value of 100,000 is not worth it
     assert low == pytest.approx(-1.0, abs=0.1) or high < 3.0
     assert qat._best(torch.relu(spread))[0] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "pooled"),
+    [("distilbert", "single-label", 1), ("bert", "tokens", 0), ("bert", "answers", 0), ("bert", "embeddings", 0)],
+)
+def test_every_task_can_be_trained_so(
+    family: str, kind: str, pooled: int, make_teacher: Callable[..., Teacher], records: Records, tmp_path: Path
+) -> None:
+    task = TASKS[kind]
+    taught = make_teacher(family, layers=2, task=task)
+    start = build_student(
+        taught, StudentSpec(layers=1, vocabulary="keep"), task=task, texts=(), max_length=32, out=tmp_path / "start"
+    )
+    student = distill(
+        taught, start.path, DistillSpec(epochs=0, batch_size=8), task=task, train=records_for(task, records),
+        validation=(), labels=taught.labels, lengths=(16, 32), out=tmp_path / "out", work=tmp_path / "work",
+        progress=SILENT, threads=1, qat=QatSpec(steps=2),
+    )  # fmt: skip
+    told = json.loads((student.path / qat.FILE).read_text())["activations"]
+    assert list(told) == [*(f"layers.0.{site}" for site in SITES), *["pooler"] * pooled]
 
 
 def test_other_families_are_refused(make_teacher: Callable[..., Teacher], records: Records, tmp_path: Path) -> None:
