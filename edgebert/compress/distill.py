@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from edgebert.artifact import sha256
 from edgebert.compress.batches import batch_of, digest, encode
 from edgebert.compress.checkpoints import CHECKPOINT_EVERY
 from edgebert.compress.copies import Copies, copies_of
+from edgebert.compress.distill_checks import check_shapes, checked
 from edgebert.compress.families import FAMILIES, set_dropout
 from edgebert.compress.folder import (
     SINGLE_LABEL,
@@ -29,14 +29,13 @@ from edgebert.compress.folder import (
     weight_files,
 )
 from edgebert.compress.imitation import Imitation
-from edgebert.compress.losses import ANSWERS, LOSSES
+from edgebert.compress.losses import ANSWERS
 from edgebert.compress.noise import Noise
-from edgebert.compress.objectives import FOCUSED, objective
+from edgebert.compress.objectives import objective
 from edgebert.compress.projection import channels_of, projected
 from edgebert.compress.student import Student, load_student
 from edgebert.compress.teacher_cache import Recall, seen_again
 from edgebert.compress.vocabulary import all_pieces, id_map
-from edgebert.errors import RecipeError
 from edgebert.tasks import Task
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ def distill(
     from edgebert.compress import training
     from edgebert.compress.heads import callable_model
 
-    weights = _checked(spec, task)
+    weights = checked(spec, task)
     student = load_student(start)
     layers = tuple(layer_map) if layer_map is not None else student.layer_map
     examples = encode(train, start, task, labels, lengths[-1])
@@ -111,7 +110,7 @@ def distill(
         model = _rebuilt(model)
         source = load_model(teacher.path, task, labels=labels or None)
         channels = channels_of(start)
-        _check_shapes(weights, spec, model.config, source.config, channels)
+        check_shapes(weights, spec, model.config, source.config, channels)
         identity = {
             "teacher": teacher.content_hash,
             "start": student.content_hash,
@@ -202,6 +201,7 @@ def _once(job: Any) -> None:
     kept = job.work.parent / f"{job.name}-{training.fingerprint(job)[:16]}.safetensors"
     if not kept.is_file():
         training.train(job)
+        kept.parent.mkdir(parents=True, exist_ok=True)  # where there were no steps to train
         half = kept.with_suffix(".half")
         save_file({name: weight.contiguous().clone() for name, weight in job.model.state_dict().items()}, half)
         half.replace(kept)
@@ -265,55 +265,6 @@ class _Collate:
         batch = batch_of(texts, rows, self.pad_id, self._task)
         known = {"teacher_ids": torch.from_numpy(self._to_teacher[batch["input_ids"].numpy()])}
         return batch | known | {"rows": torch.tensor(pairs)}
-
-
-def _checked(spec: DistillSpec, task: Task) -> dict[str, float]:
-    """The weights that are not 0, for losses that exist and that the task has."""
-    losses = spec.losses
-    unknown = sorted(set(losses) - set(LOSSES))
-    if unknown:
-        raise RecipeError(f"distill.losses: {unknown[0]!r} is no loss", f"known: {', '.join(LOSSES)}")
-    weights = {name: weight for name, weight in losses.items() if weight}
-    if "label" in weights and objective(task).label is None:
-        raise RecipeError(f"distill.losses: {task.name} has no labels to learn from", "leave the loss label out")
-    if not weights:
-        raise RecipeError("distill.losses are all 0", "give one of them a weight: losses: {logits: 1, hidden: 1}")
-    if spec.intermediate_epochs and not set(weights) - ANSWERS:
-        raise RecipeError(
-            "distill.intermediate_epochs needs a loss that looks inside",
-            "add hidden, attention_kl or relations to losses",
-        )
-    if spec.focus and getattr(task, "problem", task.name) not in FOCUSED:
-        raise RecipeError(f"distill.focus is not for {task.name} of this kind", "leave it out")
-    return weights
-
-
-def _check_shapes(weights: Mapping[str, float], spec: DistillSpec, student: Any, teacher: Any, channels: Any) -> None:
-    """Refuse what needs heads or channels of student and teacher to correspond, where they do not."""
-    ours, theirs = student.num_attention_heads, teacher.num_attention_heads
-    compared = sorted(weights.keys() & {"attention_mse", "attention_kl"})
-    if compared and ours != theirs:
-        raise RecipeError(
-            f"distill.losses: {compared[0]} compares head by head, but the student has {ours} heads and the teacher "
-            f"{theirs}",
-            "use relations, whose number of heads is free, or keep the number of heads: student: {heads: "
-            f"{theirs}, hidden_size: …}}",
-        )
-    if spec.layerwise_epochs and student.hidden_size != teacher.hidden_size and channels is None:
-        raise RecipeError(
-            "distill.layerwise_epochs feeds layers with the teacher's states, but the student's channels begin at "
-            f"random and are {student.hidden_size}, not {teacher.hidden_size}",
-            "leave it out, or take the student from the teacher: student: {init: teacher}",
-        )
-    heads = spec.relation_heads or theirs
-    if "relations" in weights and (student.hidden_size % heads or teacher.hidden_size % heads):
-        common = math.gcd(student.hidden_size, teacher.hidden_size)
-        best = max(number for number in range(1, heads + 1) if common % number == 0)
-        raise RecipeError(
-            f"distill.losses: relations in {heads} heads do not divide the widths {student.hidden_size} (student) and "
-            f"{teacher.hidden_size} (teacher)",
-            f"give relation_heads: {best}",
-        )
 
 
 def _rebuilt(model: Any) -> Any:

@@ -98,7 +98,7 @@ def in_onnx(artifact: Artifact) -> Iterator[Found]:
         if node.op_type == "MatMulInteger" and tables[node.input[1]].dtype == np.int8:
             name = node.input[1].removesuffix("_quantized")
             yield Found(tables[node.input[1]].T, tables[f"{name}_scale"])
-        elif node.op_type == "MatMul" and makers[node.input[1]].op_type == "DequantizeLinear":
+        elif node.op_type == "MatMul" and getattr(makers.get(node.input[1]), "op_type", "") == "DequantizeLinear":
             stored, given = makers[node.input[1]], makers[node.input[0]]
             step, zero = float(tables[given.input[1]]), int(tables[given.input[2]])
             yield Found(tables[stored.input[0]].T, tables[stored.input[1]], step, -zero * step)
