@@ -220,14 +220,18 @@ def _calibrated(
     from edgebert.compress.training import accepts_types
 
     seen: dict[str, list[Tensor]] = {name: [] for name in readers}
+    ends = dict.fromkeys(readers, (0.0, 0.0))
     mask = torch.ones(0)
 
     def keeping(name: str) -> Any:
         def hook(module: Any, given: tuple[Tensor]) -> None:
-            values = given[0][mask.bool()] if given[0].dim() == 3 else given[0]
-            flat = values.float().flatten()
-            part = flat[:: max(1, flat.numel() * len(batches) // _SAMPLE)]
-            seen[name].append(torch.cat([part, flat.amin()[None], flat.amax()[None]]))
+            values = (given[0][mask.bool()] if given[0].dim() == 3 else given[0]).float().flatten()
+            low, high = ends[name]
+            ends[name] = (min(low, float(values.amin())), max(high, float(values.amax())))
+            stride = max(1, values.numel() * len(batches) // _SAMPLE)
+            while math.gcd(stride, module.in_features) > 1:  # of all channels alike
+                stride += 1
+            seen[name].append(values[::stride])
 
         return hook
 
@@ -240,18 +244,17 @@ def _calibrated(
             if "token_type_ids" in batch and accepts_types(model):
                 given["token_type_ids"] = batch["token_type_ids"]
             model(**given)
-    return {name: _best(torch.cat(parts)) for name, parts in seen.items()}
+    return {name: _best(torch.cat(parts), *ends[name]) for name, parts in seen.items()}
 
 
-def _best(values: Tensor) -> tuple[float, float]:
-    """Of ranges from all of the values inwards, the one that rounds them with the least squared error."""
-    low, high = values.amin().clamp(max=0.0), values.amax().clamp(min=0.0)
+def _best(values: Tensor, low: float, high: float) -> tuple[float, float]:
+    """Of ranges from `low` and `high` inwards, the one that rounds the values with the least squared error."""
     choices = [(low * 0.95**power, high * 0.95**power) for power in range(40)]
-    errors = [
-        float((torch.fake_quantize_per_tensor_affine(values, *_grid(*ends), 0, _LEVELS) - values).square().sum())
-        for ends in choices
-    ]
-    return tuple(map(float, choices[errors.index(min(errors))]))  # type: ignore[return-value]
+    errors = []
+    for choice in choices:
+        rounded = torch.fake_quantize_per_tensor_affine(values, *_grid(*torch.tensor(choice)), 0, _LEVELS)
+        errors.append(float((rounded - values).square().sum()))
+    return choices[errors.index(min(errors))]
 
 
 def _slot(name: str) -> str:

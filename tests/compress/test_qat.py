@@ -105,10 +105,12 @@ def test_gradients_are_those_of_lsq() -> None:
 
 def test_the_range_begins_where_the_error_is_least() -> None:
     spread = torch.linspace(-1, 1, 100_000)
-    assert qat._best(spread) == (-1.0, 1.0)
-    low, high = qat._best(torch.cat([spread, torch.tensor([3.0])]))  # one value of 100,000 is not worth it
-    assert low == pytest.approx(-1.0, abs=0.1) or high < 3.0
-    assert qat._best(torch.relu(spread))[0] == 0.0
+    assert qat._best(spread, -1.0, 1.0) == (-1.0, 1.0)
+    few = torch.cat([spread, torch.tensor([-1.5, 1.5])])  # two values of 100,000 are not worth a third of the levels
+    low, high = qat._best(few, -1.5, 1.5)
+    assert low == -high and 1.0 <= high < 1.4
+    many = torch.cat([spread, torch.full((5_000,), 1.5)])
+    assert qat._best(many, -1.0, 1.5) == (-1.0, 1.5)
 
 
 @pytest.mark.parametrize(
