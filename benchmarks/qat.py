@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
@@ -49,7 +48,6 @@ def trained(work: Path, subject: Subject, steps: int, lr: float) -> Path:
     taught = teacher.inspect(subject.model, name=subject.model.name, task=task)
     wnut = SHARED / "data" / "wnut17"
     train = data.read_task_records(wnut / "wnut17train.conll", task, {})
-    began = time.monotonic()
     start = build_student(
         taught, StudentSpec(layers=None, vocabulary="keep"), task=task,
         texts=[text for record in train for text in texts_of(record)], max_length=LENGTHS[-1],
@@ -60,7 +58,6 @@ def trained(work: Path, subject: Subject, steps: int, lr: float) -> Path:
         labels=taught.labels, lengths=LENGTHS, out=out, work=work / name / "training", progress=Lines(), threads=1,
         qat=QatSpec(steps=steps, lr=lr),
     )  # fmt: skip
-    (work / name / "seconds.json").write_text(json.dumps(round(time.monotonic() - began)), "utf-8")
     return out
 
 
@@ -129,11 +126,9 @@ def main() -> None:
         cell(given.work, "PTQ", ptq, way, 0)
         cell(student.parent, "QAT", replace(ptq, model=student), way, 0)
     packages = ("torch", "transformers", "onnxruntime", "openvino", "nncf", "ai-edge-quantizer", "ai-edge-litert")
-    seconds = json.loads((student.parent / "seconds.json").read_text("utf-8"))
     about = {
         "command": f"`python benchmarks/qat.py --ways {','.join(WAYS)}`",
-        "records": f"{len(json.loads((given.work / 'PTQ' / f'{SOURCE}.json').read_text('utf-8'))['units'])}",
-        "training": f"{given.steps} steps of 16 sentences, lr {given.lr:g}: {seconds} s on one core",
+        "training": f"{given.steps} steps of 16 sentences, lr {given.lr:g}",
         "instructions": cpu.instructions(),
         "versions": ", ".join(f"{name} {metadata.version(name)}" for name in packages),
     }

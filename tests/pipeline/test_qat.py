@@ -1,0 +1,58 @@
+"""A recipe with `qat`, as a user runs it: the artifact says so, a second run does nothing, without it all is new."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import edgebert
+from edgebert.teacher import Teacher
+
+pytestmark = pytest.mark.slow
+
+
+class Told:
+    """Progress that is kept."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    def step(self, name: str, done: float, total: float, note: str = "") -> None:
+        self.lines.append(f"{name} {done} of {total}")
+
+
+def test_from_recipe_to_artifact(
+    make_teacher: Callable[..., Teacher], records: list[dict[str, str]], tmp_path: Path
+) -> None:
+    for name in ("train", "validation", "test"):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
+    recipe: dict[str, Any] = {
+        "task": "text-classification",
+        "teacher": str(make_teacher("bert", layers=2, initializer_range=0.3).path),
+        "data": {name: {"path": f"{name}.jsonl"} for name in ("train", "validation", "test")},
+        "lengths": [16, 32], "distill": {"epochs": 2}, "qat": {"steps": 5}, "export": ["onnx-int8"],
+    }  # fmt: skip
+    path, out = tmp_path / "recipe.yaml", tmp_path / "out"
+
+    def run(**changes: Any) -> list[str]:
+        path.write_text(json.dumps({**recipe, **changes}), "utf-8")
+        told = Told()
+        edgebert.run(path, out=out, until="export", progress=told)
+        return told.lines
+
+    first = run()
+    assert first.index("distil 6 of 6") < first.index("qat 1 of 5") < first.index("qat 5 of 5")
+    assert any("on the validation split as rounded to INT8" in line for line in first)
+    with edgebert.load(out / "artifacts" / "onnx-int8") as model:
+        assert "trained integers" in model.artifact.manifest.precision_parts["matmul"]
+        assert model.predict("please lamp").label in ("lights", "music", "weather")
+    again = run()
+    assert {"student: kept", "export onnx-int8: kept"} <= set(again) and not any(line[:3] == "qat" for line in again)
+    assert "student …" in run(qat=None) and not (out / "student" / "qat.json").exists()
