@@ -23,14 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from defaults import HERE, ROOT, SHARED, SOURCE, Subject, cell, subjects
+from defaults import HERE, ROOT, SHARED, SOURCE, Subject, cell, figures, subjects
 
-from edgebert import cpu, data, metrics, tasks, teacher
+from edgebert import cpu, data, tasks, teacher
 from edgebert.compress.distill import distill
 from edgebert.compress.student import build_student
 from edgebert.progress import Lines
 from edgebert.recipe import DistillSpec, QatSpec, StudentSpec
-from edgebert.statistics import statistic_interval
 from edgebert.tasks import texts_of
 
 WAYS = ("onnx-int8-static", "openvino-int8", "tflite-int8-full", "onnx-int8", "tflite-int8")
@@ -72,21 +71,7 @@ def rows_of(work: Path, qat: Path) -> list[dict[str, Any]]:
             if not path.is_file():
                 continue
             kept = json.loads(path.read_text("utf-8"))
-            metric, units = kept["metric"], np.asarray(kept["units"])
-            whole = metrics.interval(metric, units)
-            drop = statistic_interval(
-                lambda chosen, metric=metric, units=units: (
-                    100 * (metrics.value(metric, source[chosen]) - metrics.value(metric, units[chosen]))
-                ),
-                len(units),
-            )
-            rows.append(
-                {
-                    "model": model, "way": way, "metric": metric, "records": len(units), "float": kept["fallback"],
-                    "value": whole.value, "low": whole.low, "high": whole.high, "model_bytes": kept["model_bytes"],
-                    "drop": drop.value, "drop_low": drop.low, "drop_high": drop.high,
-                }
-            )  # fmt: skip
+            rows.append({"model": model, "way": way, **figures(kept, source)})
     return rows
 
 

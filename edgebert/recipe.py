@@ -90,8 +90,8 @@ class Recipe(Spec):
     distill: DistillSpec = Field(default=DistillSpec(), description="how the student learns")
     qat: Annotated[QatSpec | None, BeforeValidator(asked)] = Field(
         default=None,
-        description="quantization-aware training after it, for students that INT8 costs too much: true, or its "
-        "settings; default: none",
+        description="quantization-aware training after the distillation, for students that INT8 costs too much: true, "
+        "or its settings; default: none",
         json_schema_extra=true_too,
     )
     export: Annotated[tuple[Export, ...], Field(min_length=1, strict=False)] = Field(
