@@ -154,6 +154,7 @@ def distill(
                 checkpoint_every=checkpoint_every,
             )  # fmt: skip
 
+        work.mkdir(parents=True, exist_ok=True)
         with projected(model, source.config.hidden_size, start, spec.seed):
             if spec.layerwise_epochs:
                 alone = spec.model_copy(update={"epochs": spec.layerwise_epochs})
@@ -201,7 +202,6 @@ def _once(job: Any) -> None:
     kept = job.work.parent / f"{job.name}-{training.fingerprint(job)[:16]}.safetensors"
     if not kept.is_file():
         training.train(job)
-        kept.parent.mkdir(parents=True, exist_ok=True)  # where there were no steps to train
         half = kept.with_suffix(".half")
         save_file({name: weight.contiguous().clone() for name, weight in job.model.state_dict().items()}, half)
         half.replace(kept)
