@@ -170,7 +170,7 @@ class _Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Float [..., inputs] -> [..., outputs]."""
-        rounded = _Rounded.apply(input.float(), *self.range.ends())
+        rounded: Tensor = _Rounded.apply(input.float(), *self.range.ends())  # type: ignore[no-untyped-call]
         return nn.functional.linear(rounded, on_grid(self.weight), self.bias)
 
 
