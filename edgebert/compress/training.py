@@ -35,13 +35,14 @@ from edgebert import metrics
 from edgebert.compress.batches import Plan, pad
 from edgebert.compress.checkpoints import CHECKPOINT_EVERY, seal, usable_checkpoint
 from edgebert.compress.folder import quiet
+from edgebert.compress.kernels import QuickAttention
 from edgebert.compress.noise import mix
 from edgebert.errors import TrainingError
 from edgebert.progress import Progress
 from edgebert.tasks import Answered, Record, Task
 from edgebert.tokenization import load_tokenizer
 
-_FINGERPRINT_VERSION = 4
+_FINGERPRINT_VERSION = 5
 
 Batch = dict[str, Tensor]
 
@@ -258,7 +259,8 @@ class _Trainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        return self._job.loss(model, inputs)
+        with QuickAttention():
+            return self._job.loss(model, inputs)
 
     def floating_point_ops(self, inputs: Any) -> int:
         return 0
