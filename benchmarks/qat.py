@@ -1,4 +1,4 @@
-"""What quantization-aware training wins back: WNUT-17's teacher in INT8 with static ranges, by PTQ and by QAT.
+"""What quantization-aware training wins back: WNUT-17's teacher in INT8, by PTQ and by QAT.
 
     python benchmarks/qat.py [--ways onnx-int8-static,…] [--steps 200] [--lr 5e-5] [--work build/qat] [--out FOLDER]
 
@@ -32,7 +32,7 @@ from edgebert.progress import Lines
 from edgebert.recipe import DistillSpec, QatSpec, StudentSpec
 from edgebert.tasks import texts_of
 
-WAYS = ("onnx-int8-static", "openvino-int8", "tflite-int8-full", "onnx-int8", "tflite-int8")
+WAYS = ("onnx-int8-static", "openvino-int8", "onnx-int8", "tflite-int8", "tflite-int8-full")
 MODELS = ("PTQ", "QAT")
 LENGTHS = (16, 32, 64, 128)
 
@@ -112,7 +112,7 @@ def main() -> None:
         cell(student.parent, "QAT", replace(ptq, model=student), way, 0)
     packages = ("torch", "transformers", "onnxruntime", "openvino", "nncf", "ai-edge-quantizer", "ai-edge-litert")
     about = {
-        "command": f"`python benchmarks/qat.py --ways {','.join(WAYS)}`",
+        "command": "`python benchmarks/qat.py`",
         "training": f"{given.steps} steps of 16 sentences, lr {given.lr:g}",
         "instructions": cpu.instructions(),
         "versions": ", ".join(f"{name} {metadata.version(name)}" for name in packages),
