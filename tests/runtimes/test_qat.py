@@ -38,12 +38,7 @@ class Found:
     low: float | None = None
 
 
-@pytest.fixture(scope="module")
-def student(
-    make_teacher: Callable[..., Teacher], records: list[dict[str, str]], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    folder = tmp_path_factory.mktemp("qat")
-    teacher = make_teacher("bert", layers=2, initializer_range=0.3)
+def trained(teacher: Teacher, records: list[dict[str, str]], folder: Path) -> Path:
     texts = [record["text"] for record in records]
     start = build_student(teacher, StudentSpec(layers=2), texts=texts, max_length=16, out=folder / "start")
     return distill(
@@ -51,6 +46,13 @@ def student(
         lengths=(8, 16), out=folder / "student", work=folder / "work", progress=SILENT, threads=1,
         qat=QatSpec(steps=6, lr=1e-3),
     ).path  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def student(
+    make_teacher: Callable[..., Teacher], records: list[dict[str, str]], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    return trained(make_teacher("bert", layers=2, initializer_range=0.3), records, tmp_path_factory.mktemp("qat"))
 
 
 @pytest.fixture
@@ -170,6 +172,16 @@ def test_what_was_trained_arrives(name: str, student: Path, run: Run) -> None:
     with Model.load(made.path) as model:
         assert golden.check(model.artifact, model.runtime).ok
     assert all(not saturation.unsafe_pairs(product.integers.T).any() for product in found)
+
+
+def test_distilbert_too(
+    make_teacher: Callable[..., Teacher], records: list[dict[str, str]], run: Run, tmp_path: Path
+) -> None:
+    made = run(trained(make_teacher("distilbert", layers=2, initializer_range=0.3), records, tmp_path), "onnx-int8")
+    found = list(in_onnx(made))
+    # Of the last layer the queries are a product of their own.
+    assert len(found) == 2 * 4 + 1 + 1
+    assert all((np.abs(product.integers).max(axis=1) == 64).all() for product in found)
 
 
 def test_weights_that_were_changed_since_are_refused(student: Path, run: Run, tmp_path: Path) -> None:
