@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from runtime import OPTIMUM, optimum
 
 from edgebert import artifact as artifacts
@@ -201,23 +202,25 @@ def rows_of(folder: Path, names: Sequence[str]) -> list[dict[str, Any]]:
         found = {way: json.loads(path.read_text("utf-8")) for way, path in cells.items() if path.is_file()}
         source = np.asarray(found[SOURCE]["units"])
         for way, kept in found.items():
-            metric, units = kept["metric"], np.asarray(kept["units"])
-            whole = metrics.interval(metric, units)
-            row = {
-                "model": name, "way": way, "metric": metric, "records": len(units), "value": whole.value,
-                "low": whole.low, "high": whole.high, "model_bytes": kept["model_bytes"], "engine": kept["engine"],
-                "float": kept["fallback"],
-            }  # fmt: skip
-            if way != SOURCE:
-                drop = statistic_interval(
-                    lambda chosen, metric=metric, units=units, source=source: (
-                        100 * (metrics.value(metric, source[chosen]) - metrics.value(metric, units[chosen]))
-                    ),
-                    len(units),
-                )
-                row |= {"drop": drop.value, "drop_low": drop.low, "drop_high": drop.high}
+            row = {"model": name, "way": way, **figures(kept, source)}
+            if way == SOURCE:
+                row = {key: value for key, value in row.items() if not key.startswith("drop")}
             rows.append(row)
     return rows
+
+
+def figures(kept: Mapping[str, Any], source: NDArray[Any]) -> dict[str, Any]:
+    """Of one cell: its metric, and its drop against the units of `source` in points, both with their intervals."""
+    metric, units = kept["metric"], np.asarray(kept["units"])
+    whole = metrics.interval(metric, units)
+    drop = statistic_interval(
+        lambda chosen: 100 * (metrics.value(metric, source[chosen]) - metrics.value(metric, units[chosen])), len(units)
+    )
+    return {
+        "metric": metric, "records": len(units), "value": whole.value, "low": whole.low, "high": whole.high,
+        "model_bytes": kept["model_bytes"], "engine": kept["engine"], "float": kept["fallback"],
+        "drop": drop.value, "drop_low": drop.low, "drop_high": drop.high,
+    }  # fmt: skip
 
 
 def markdown(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> str:

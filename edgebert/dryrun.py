@@ -64,6 +64,9 @@ def dry_run(path: Path, out: Path | None, devices: Sequence[str]) -> str:
         parts = [f"{name} {share:.0%}" for name, share in shares.items() if share]
         lines.append(f"texts    changed: {', '.join(parts)}" + (f"; {told}" if distill.augment.words else ""))
     seconds["student"] = (2.0 + 3.0) * encoder * tokens_each * examples * epochs / _FLOPS
+    if recipe.qat is not None:
+        lines.append(f"qat      {recipe.qat.steps:,} steps more, rounded to INT8, {distill.batch_size} texts each")
+        seconds["qat"] = (2.0 + 5.0) * encoder * tokens_each * distill.batch_size * recipe.qat.steps / _FLOPS
     lines.append(f"export   {', '.join(recipe.export)}; each in a process of its own")
     seconds["export"] = sum(_EXPORT_SECONDS[name.split("-")[0]] for name in (*recipe.export, "torch-t", "torch-s"))
     where = list(dict.fromkeys(devices or recipe.devices))

@@ -13,7 +13,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, PrivateAttr, Tag, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from edgebert import tasks
 from edgebert.errors import EdgebertError, RecipeError
@@ -26,8 +35,11 @@ from edgebert.recipe_specs import (
     FineTuneSpec,
     GateSpec,
     MeasureSpec,
+    QatSpec,
     ScratchSpec,
     StudentSpec,
+    asked,
+    true_too,
 )
 from edgebert.recipe_yaml import MAX_BYTES, Problem, Source, read_yaml
 
@@ -38,6 +50,7 @@ __all__ = [
     "FineTuneSpec",
     "GateSpec",
     "MeasureSpec",
+    "QatSpec",
     "Recipe",
     "ScratchSpec",
     "SplitSpec",
@@ -75,6 +88,12 @@ class Recipe(Spec):
     )
     student: StudentSpec = Field(default=StudentSpec(), description="what of the teacher the student keeps")
     distill: DistillSpec = Field(default=DistillSpec(), description="how the student learns")
+    qat: Annotated[QatSpec | None, BeforeValidator(asked)] = Field(
+        default=None,
+        description="quantization-aware training after the distillation, for students that INT8 costs too much: true, "
+        "or its settings; default: none",
+        json_schema_extra=true_too,
+    )
     export: Annotated[tuple[Export, ...], Field(min_length=1, strict=False)] = Field(
         default=("onnx-int8", "openvino-int8", "tflite-int8"),
         description="the artifacts to make: FORMAT-PRECISION",
@@ -152,6 +171,8 @@ class Recipe(Spec):
             del whole["distill"]["augment"]  # so that students made before there was such a thing are kept
         elif "distill" in names and self.masked_lm is not None:
             whole["distill"]["augment"]["model"] = "<folder>"
+        if whole.get("qat", whole) is None:
+            del whole["qat"]
         if "teacher" in names:
             tuned = isinstance(self.teacher, FineTuneSpec)
             origin = self.teacher.base if isinstance(self.teacher, FineTuneSpec) else self.teacher

@@ -224,6 +224,23 @@ class DistillSpec(_Training):
     )
 
 
+class QatSpec(Spec):
+    """Quantization-aware training: after the distillation, steps in which the student rounds as INT8 does."""
+
+    steps: Count = Field(default=300, description="of distill.batch_size texts each")
+    lr: Positive = Field(default=1e-4, description="peak learning rate")
+
+
+def asked(value: Any) -> Any:
+    """A section of which `true` says that its defaults are wanted, and `false` that it is not."""
+    return {True: {}, False: None}.get(value, value) if isinstance(value, bool) else value
+
+
+def true_too(schema: dict[str, Any]) -> None:
+    """Have the JSON Schema of such a section say so."""
+    schema["anyOf"].insert(0, {"type": "boolean"})
+
+
 class MeasureSpec(Spec):
     """How often to measure."""
 

@@ -124,8 +124,8 @@ def compress(recipe: Recipe, task: Task, splits: Splits, taught: Teacher, store:
     asked = teacher.resolve(recipe.masked_lm, recipe.folder) if recipe.masked_lm else None
     inputs |= {"masked_lm": teacher.check_body(asked, asked.name).content_hash} if asked else {}
     # Of the lengths only the last decides: it cuts the texts and the positions.
-    sections = recipe.section_json("task", "labels", "student", "distill") + _settings(task) + str(recipe.max_length)
-    key = Key(sections, inputs, stages.tools(*_TRAINING_TOOLS), COMPRESS_VERSION)
+    sections = recipe.section_json("task", "labels", "student", "distill", "qat") + _settings(task)
+    key = Key(f"{sections}{recipe.max_length}", inputs, stages.tools(*_TRAINING_TOOLS), COMPRESS_VERSION)
 
     def make() -> None:
         work = store.work(f"student-{key.digest[:16]}")
@@ -140,7 +140,7 @@ def compress(recipe: Recipe, task: Task, splits: Splits, taught: Teacher, store:
             taught, start.path, recipe.distill, task=task, layer_map=start.layer_map,
             train=chain(splits.train, splits.unlabelled), validation=splits.validation, labels=taught.labels,
             lengths=recipe.lengths, out=path, work=work / "training", progress=store.progress,
-            masked_lm=asked,
+            masked_lm=asked, qat=recipe.qat,
         )  # fmt: skip
 
     store.stage("student", key, [path], make)

@@ -18,7 +18,7 @@ from edgebert.errors import require
 from edgebert.protocols import ExportedModel, ExportJob, TensorSpec
 from edgebert.tasks import Task
 
-from . import onnx_precisions, ort, saturation
+from . import onnx_precisions, ort, saturation, trained
 from .source import Source, converted, load_source, output_specs
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class OnnxExporter:
         source = load_source(job.model, task)
         path = job.out / FILE
         names = converted(job, FILE, lambda path: _convert(source, job, task, path))
-        made = onnx_precisions.lower(path, job, task, names)
+        made = onnx_precisions.lower(path, job, task, names, trained.products(job, source, task))
         model = _clean(_load(path))
         _save(model, path)
         if job.precision == "int8-ort":

@@ -25,14 +25,18 @@ from edgebert.errors import ExportError, require
 from edgebert.protocols import ExportJob
 from edgebert.tasks import Task
 
-from . import calibration
+from . import calibration, trained, trained_onnx
 from .groups import group_of, groups_of
+from .trained import Product
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
 #: Texts (or texts joined to fit) that activations are calibrated on at each sequence length.
 TEXTS_PER_LENGTH = 48
+
+
+Found = Mapping[str, Product]
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,17 @@ class Lowered:
     groups: tuple[str, ...] = ()
 
 
-def lower(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> Lowered:
+def lower(
+    path: Path, job: ExportJob, task: Task, names: Sequence[str], found: Mapping[str, Product] | None = None
+) -> Lowered:
     """Turn the FP32 model at `path` into the job's precision, in place.
+
+    Args:
+        path: of the model.
+        job: the export.
+        task: what the model does.
+        names: of the model's inputs.
+        found: what quantization-aware training settled, by module.
 
     Raises:
         ExportError: the graph has no head to keep float.
@@ -54,10 +67,10 @@ def lower(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> Lower
         return Lowered({"all": "float32"})
     require("onnxruntime", "host")
     makers = {"fp16": _half, "int8-static": _static, "int8-weights": _weights}
-    return makers.get(job.precision, _dynamic)(path, job, task, names)
+    return makers.get(job.precision, _dynamic)(path, job, task, names, found or {})
 
 
-def _half(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> Lowered:
+def _half(path: Path, job: ExportJob, task: Task, names: Sequence[str], found: Found) -> Lowered:
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
@@ -66,7 +79,7 @@ def _half(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> Lower
     return Lowered({"all": "float16, inputs and outputs excepted"})
 
 
-def _dynamic(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> Lowered:
+def _dynamic(path: Path, job: ExportJob, task: Task, names: Sequence[str], found: Found) -> Lowered:
     import onnx
     from onnx import TensorProto
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -74,6 +87,7 @@ def _dynamic(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> Lo
     model = onnx.load(str(path))
     floats, groups = _float_nodes(model, job, task)
     mobile = job.precision == "int8-ort"
+    kept = {} if mobile else trained_onnx.weights_of(model, found)  # UINT8 has a zero point: quantized anew
     quantize_dynamic(
         model,
         str(path),
@@ -82,12 +96,13 @@ def _dynamic(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> Lo
         nodes_to_exclude=floats,
         extra_options={"DefaultTensorType": TensorProto.FLOAT},
     )
-    weights = "uint8" if mobile else "int8"
+    _carry(path, kept)
+    weights = "uint8" if mobile else f"int8 ({trained.HOW})" if kept else "int8"
     parts = _parts(f"{weights} weights per channel, uint8 activations per tensor, dynamic", "uint8 per tensor")
     return Lowered(parts, groups=groups)
 
 
-def _static(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> Lowered:
+def _static(path: Path, job: ExportJob, task: Task, names: Sequence[str], found: Found) -> Lowered:
     import onnx
     from onnxruntime.quantization import (
         CalibrationDataReader,
@@ -110,6 +125,10 @@ def _static(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> Low
     model = onnx.load(str(path))
     floats, groups = _float_nodes(model, job, task)
     constants = {tensor.name for tensor in model.graph.initializer}
+    kept = trained_onnx.weights_of(model, found)
+    # A trained product reads rounded activations; what it puts out was never rounded in the training.
+    learned = {"TensorQuantOverrides": trained_onnx.ranges(model, found)} if kept else {}
+    bare = {"OpTypesToExcludeOutputQuantization": ["MatMul"]} if kept else {}
     between = [n.name for n in model.graph.node if n.op_type == "MatMul" and not constants & set(n.input)]
     quantize_static(
         model,
@@ -122,18 +141,27 @@ def _static(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> Low
         op_types_to_quantize=["MatMul", "Gemm", "Gather"],
         nodes_to_exclude=between + floats,
         calibrate_method=CalibrationMethod.MinMax,
+        extra_options={**learned, **bare},
     )
-    how = {"method": "minmax", "texts": len(encoded), "inputs": len(data), "lengths": list(job.lengths)}
-    parts = _parts("int8 weights per channel, uint8 activations per tensor, static", "int8 per tensor")
+    _carry(path, kept)
+    how = {
+        "method": "trained, else minmax" if kept else "minmax",
+        "texts": len(encoded),
+        "inputs": len(data),
+        "lengths": list(job.lengths),
+    }
+    weights = f"int8 ({trained.HOW})" if kept else "int8"
+    parts = _parts(f"{weights} weights per channel, uint8 activations per tensor, static", "int8 per tensor")
     return Lowered(parts, {**how, "seed": job.seed}, groups)
 
 
-def _weights(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> Lowered:
+def _weights(path: Path, job: ExportJob, task: Task, names: Sequence[str], found: Found) -> Lowered:
     import onnx
     from onnx import helper, numpy_helper
 
     model = onnx.load(str(path))
     floats, groups = _float_nodes(model, job, task)
+    kept = trained_onnx.weights_of(model, found)
     tables = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes: list[NodeProto] = []
     for node in model.graph.node:
@@ -172,8 +200,19 @@ def _weights(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> Lo
     model.graph.node.extend(nodes)
     used = {name for node in nodes for name in node.input}
     model.graph.initializer.extend(tensor for name, tensor in tables.items() if name in used)
+    trained_onnx.carry(model, kept, stored="int8")
     path.write_bytes(model.SerializeToString(deterministic=True))
-    return Lowered(_parts("int8 weights per channel, float32 arithmetic", "int8 per tensor"), groups=groups)
+    weights = f"int8 ({trained.HOW})" if kept else "int8"
+    return Lowered(_parts(f"{weights} weights per channel, float32 arithmetic", "int8 per tensor"), groups=groups)
+
+
+def _carry(path: Path, kept: Found) -> None:
+    import onnx
+
+    if kept:
+        model = onnx.load(str(path))
+        trained_onnx.carry(model, kept)
+        path.write_bytes(model.SerializeToString(deterministic=True))
 
 
 def _transposed(node: NodeProto) -> bool:

@@ -22,9 +22,10 @@ from edgebert.errors import ExportError, require
 from edgebert.protocols import ExportedModel, ExportJob, TensorSpec
 from edgebert.tasks import Task
 
-from . import calibration
+from . import calibration, trained, trained_openvino
 from .groups import group_of, groups_of
 from .source import Source, load_source, output_specs
+from .trained import Product
 
 FILE, WEIGHTS = "openvino_model.xml", "openvino_model.bin"
 
@@ -58,9 +59,11 @@ class OpenvinoExporter:
         if job.precision.startswith("int8"):
             groups = groups_of(_weighted(model, task))
         if job.precision == "int8":
-            model, calibrated = _quantize(model, names, job, task)
+            found = trained.products(job, source, task)
+            model, calibrated = _quantize(model, names, job, task, found)
+            weights = trained.HOW if found else "half range"
             parts = {
-                "matmul": "int8 weights per channel (half range), int8 activations per tensor, static",
+                "matmul": f"int8 weights per channel ({weights}), int8 activations per tensor, static",
                 "embeddings": "int8",
                 "attention": "float32",
                 "classifier": "float32",
@@ -108,8 +111,10 @@ def _convert(source: Source, job: ExportJob, task: Task) -> tuple[Any, tuple[str
     return model, names
 
 
-def _quantize(model: Any, names: Sequence[str], job: ExportJob, task: Task) -> tuple[Any, dict[str, Any]]:
-    """The INT8 graph, and how it was calibrated."""
+def _quantize(
+    model: Any, names: Sequence[str], job: ExportJob, task: Task, found: Mapping[str, Product]
+) -> tuple[Any, dict[str, Any]]:
+    """The INT8 graph, and how it was calibrated; `found` is what quantization-aware training settled."""
     nncf = require("nncf", "host")
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
 
@@ -123,10 +128,17 @@ def _quantize(model: Any, names: Sequence[str], job: ExportJob, task: Task) -> t
         model_type=nncf.ModelType.TRANSFORMER,
         subset_size=len(data),
         ignored_scope=nncf.IgnoredScope(names=floats),
-        advanced_parameters=AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE),
+        advanced_parameters=AdvancedQuantizationParameters(
+            overflow_fix=OverflowFix.ENABLE,
+            # What was trained is not to be corrected, nor moved between layers.
+            disable_bias_correction=bool(found),
+            disable_channel_alignment=bool(found),
+        ),
     )
+    if found:
+        trained_openvino.carry(quantized, found)
     how = {
-        "method": "post-training, minmax, bias correction",
+        "method": "trained, else minmax" if found else "post-training, minmax, bias correction",
         "texts": len(encoded),
         "inputs": len(data),
         "lengths": list(job.lengths),

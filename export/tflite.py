@@ -21,9 +21,10 @@ from edgebert.errors import ExportError, require
 from edgebert.protocols import ExportedModel, ExportJob, TensorSpec
 from edgebert.tasks import Task
 
-from . import tflite_full
+from . import tflite_full, trained, trained_tflite
 from .groups import group_of, groups_of
 from .source import Source, converted, load_source, output_specs
+from .trained import Product
 
 FILE = "model.tflite"
 
@@ -59,10 +60,14 @@ class TfliteExporter:
         parts: dict[str, str] = {"all": "float32"}
         groups: tuple[str, ...] = ()
         calibrated: dict[str, Any] = {}
+        # One scale for all channels has no room for the trained ones.
+        found = trained.products(job, source, task) if job.precision != "int8-legacy" else {}
         if job.precision != "fp32":
-            groups, calibrated = _quantize(path, job, task, names)
+            groups, calibrated = _quantize(path, job, task, names, found)
             parts = _PARTS[job.precision]
-        path.write_bytes(_compact(path.read_bytes(), asymmetric=job.precision == "int8-legacy"))
+        if found:
+            parts = parts | {"matmul": parts["matmul"].replace("int8", f"int8 ({trained.HOW})", 1)}
+        path.write_bytes(_compact(path.read_bytes(), found, asymmetric=job.precision == "int8-legacy"))
         return ExportedModel(
             files=(FILE,),
             inputs=tuple(TensorSpec(name, "int32", (1, -1)) for name in names),
@@ -111,7 +116,9 @@ def _convert(source: Source, job: ExportJob, task: Task, path: Path) -> tuple[st
     return names
 
 
-def _quantize(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> tuple[tuple[str, ...], dict[str, Any]]:
+def _quantize(
+    path: Path, job: ExportJob, task: Task, names: Sequence[str], found: Mapping[str, Product]
+) -> tuple[tuple[str, ...], dict[str, Any]]:
     """Quantize the file in place, the classifier and the job's float groups excepted.
 
     Returns:
@@ -155,6 +162,9 @@ def _quantize(path: Path, job: ExportJob, task: Task, names: Sequence[str]) -> t
     ranges, how = None, dict[str, Any]()
     if work.need_calibration:
         ranges, how = tflite_full.calibrate(work, job, names, {length: signature(length) for length in job.lengths})
+        if found:
+            ranges |= trained_tflite.ranges(content, found)
+            how |= {"method": "trained, else minmax"}
     work.quantize(ranges).export_model(str(path), overwrite=True)
     return groups_of(weighted) if precision.startswith("int8") else (), how
 
@@ -194,15 +204,17 @@ def _heads(content: bytes) -> list[str]:
     return names
 
 
-def _compact(content: bytes, asymmetric: bool = False) -> bytes:
+def _compact(content: bytes, found: Mapping[str, Product], asymmetric: bool = False) -> bytes:
     """The same model without metadata and long names, its scales stored once and not once per signature.
 
-    With `asymmetric` it says that activations are quantized between their least and their largest value. LiteRT's
-    kernels do so in any case; those of tflite-runtime 2.14 take the converse, symmetric ranges, where nothing is said.
+    Products in `found` get the integers that they were trained to. With `asymmetric` it says that activations are
+    quantized between their least and their largest value. LiteRT's kernels do so in any case; those of tflite-runtime
+    2.14 take the converse, symmetric ranges, where nothing is said.
     """
     flatbuffers = require("flatbuffers", "host")
     schema = _schema()
     model = schema.ModelT.InitFromPackedBuf(content, 0)
+    trained_tflite.carry(model, found)
     model.description = "edgebert"
     model.metadata, model.metadataBuffer = [], []
     for graph in model.subgraphs:

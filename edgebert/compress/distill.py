@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from edgebert.artifact import sha256
 from edgebert.compress.batches import batch_of, digest, encode
 from edgebert.compress.checkpoints import CHECKPOINT_EVERY
 from edgebert.compress.copies import Copies, copies_of
+from edgebert.compress.distill_checks import check_shapes, checked
 from edgebert.compress.families import FAMILIES, set_dropout
 from edgebert.compress.folder import (
     SINGLE_LABEL,
@@ -29,20 +29,19 @@ from edgebert.compress.folder import (
     weight_files,
 )
 from edgebert.compress.imitation import Imitation
-from edgebert.compress.losses import ANSWERS, LOSSES
+from edgebert.compress.losses import ANSWERS
 from edgebert.compress.noise import Noise
-from edgebert.compress.objectives import FOCUSED, objective
+from edgebert.compress.objectives import objective
 from edgebert.compress.projection import channels_of, projected
 from edgebert.compress.student import Student, load_student
 from edgebert.compress.teacher_cache import Recall, seen_again
 from edgebert.compress.vocabulary import all_pieces, id_map
-from edgebert.errors import RecipeError
 from edgebert.tasks import Task
 
 if TYPE_CHECKING:
     from edgebert.compress.training import Batch
     from edgebert.progress import Progress
-    from edgebert.recipe import DistillSpec
+    from edgebert.recipe import DistillSpec, QatSpec
     from edgebert.tasks import Record
     from edgebert.teacher import Teacher
 
@@ -66,6 +65,7 @@ def distill(
     threads: int | None = None,
     checkpoint_every: float = CHECKPOINT_EVERY,
     masked_lm: Path | None = None,
+    qat: QatSpec | None = None,
 ) -> Student:
     """Train the student in `start` on the teacher's answers; `out` appears complete or not at all.
 
@@ -88,6 +88,7 @@ def distill(
         threads: of torch; results may differ between numbers of threads. Default: as torch is set.
         checkpoint_every: seconds between checkpoints.
         masked_lm: the folder of the model that `augment.words` asks; default: the teacher.
+        qat: the steps that follow in which the student computes as its INT8 artifacts will; default: none.
 
     Raises:
         RecipeError: a loss that is not known, or a model or tokenizer that augmentation cannot use.
@@ -95,10 +96,11 @@ def distill(
         TrainingError: the loss is no longer a number.
     """
     hugging_face()
+    from edgebert.compress import qat as quantization
     from edgebert.compress import training
     from edgebert.compress.heads import callable_model
 
-    weights = _checked(spec, task)
+    weights = checked(spec, task)
     student = load_student(start)
     layers = tuple(layer_map) if layer_map is not None else student.layer_map
     examples = encode(train, start, task, labels, lengths[-1])
@@ -108,7 +110,7 @@ def distill(
         model = _rebuilt(model)
         source = load_model(teacher.path, task, labels=labels or None)
         channels = channels_of(start)
-        _check_shapes(weights, spec, model.config, source.config, channels)
+        check_shapes(weights, spec, model.config, source.config, channels)
         identity = {
             "teacher": teacher.content_hash,
             "start": student.content_hash,
@@ -152,6 +154,7 @@ def distill(
                 checkpoint_every=checkpoint_every,
             )  # fmt: skip
 
+        work.mkdir(parents=True, exist_ok=True)
         with projected(model, source.config.hidden_size, start, spec.seed):
             if spec.layerwise_epochs:
                 alone = spec.model_copy(update={"epochs": spec.layerwise_epochs})
@@ -160,14 +163,22 @@ def distill(
                 inside = {name: weight for name, weight in weights.items() if name not in ANSWERS}
                 early = spec.model_copy(update={"epochs": spec.intermediate_epochs})
                 _once(job("intermediate", early, replace(whole, weights=inside)))
-            training.train(job("distil", spec, whole))
+            (_once if qat else training.train)(job("distil", spec, whole))
+            quantizers = None
+            if qat is not None:
+                batches = quantization.calibration_batches(collate, len(examples), spec.batch_size)
+                quantizers = quantization.Quantizers(model, family, task, batches)
+                settings = quantization.settings_of(spec, qat, len(examples))
+                training.train(job("qat", settings, replace(whole, recall=None)))
         if recall is not None:
             recall.close()
         if validation:
             answering = callable_model(model, task)
             value = training.evaluate(answering, task, validation, start, labels, lengths[-1])
             if value is not None:
-                progress.say(f"distil: {task.metric} {value:.2%} on the validation split")
+                how = " as rounded to INT8" if quantizers is not None else ""
+                progress.say(f"distil: {task.metric} {value:.2%} on the validation split{how}")
+        ranges = quantizers.settle() if quantizers is not None else None
     for key, value in dropout.items():
         setattr(model.config, key, value)
     with new_folder(out) as folder:
@@ -176,6 +187,8 @@ def distill(
             if (start / name).is_file():
                 shutil.copyfile(start / name, folder / name)
         copy_licence(start, folder)
+        if ranges is not None:
+            quantization.save(ranges, folder)
     shutil.rmtree(work, ignore_errors=True)
     return load_student(out)
 
@@ -252,55 +265,6 @@ class _Collate:
         batch = batch_of(texts, rows, self.pad_id, self._task)
         known = {"teacher_ids": torch.from_numpy(self._to_teacher[batch["input_ids"].numpy()])}
         return batch | known | {"rows": torch.tensor(pairs)}
-
-
-def _checked(spec: DistillSpec, task: Task) -> dict[str, float]:
-    """The weights that are not 0, for losses that exist and that the task has."""
-    losses = spec.losses
-    unknown = sorted(set(losses) - set(LOSSES))
-    if unknown:
-        raise RecipeError(f"distill.losses: {unknown[0]!r} is no loss", f"known: {', '.join(LOSSES)}")
-    weights = {name: weight for name, weight in losses.items() if weight}
-    if "label" in weights and objective(task).label is None:
-        raise RecipeError(f"distill.losses: {task.name} has no labels to learn from", "leave the loss label out")
-    if not weights:
-        raise RecipeError("distill.losses are all 0", "give one of them a weight: losses: {logits: 1, hidden: 1}")
-    if spec.intermediate_epochs and not set(weights) - ANSWERS:
-        raise RecipeError(
-            "distill.intermediate_epochs needs a loss that looks inside",
-            "add hidden, attention_kl or relations to losses",
-        )
-    if spec.focus and getattr(task, "problem", task.name) not in FOCUSED:
-        raise RecipeError(f"distill.focus is not for {task.name} of this kind", "leave it out")
-    return weights
-
-
-def _check_shapes(weights: Mapping[str, float], spec: DistillSpec, student: Any, teacher: Any, channels: Any) -> None:
-    """Refuse what needs heads or channels of student and teacher to correspond, where they do not."""
-    ours, theirs = student.num_attention_heads, teacher.num_attention_heads
-    compared = sorted(weights.keys() & {"attention_mse", "attention_kl"})
-    if compared and ours != theirs:
-        raise RecipeError(
-            f"distill.losses: {compared[0]} compares head by head, but the student has {ours} heads and the teacher "
-            f"{theirs}",
-            "use relations, whose number of heads is free, or keep the number of heads: student: {heads: "
-            f"{theirs}, hidden_size: …}}",
-        )
-    if spec.layerwise_epochs and student.hidden_size != teacher.hidden_size and channels is None:
-        raise RecipeError(
-            "distill.layerwise_epochs feeds layers with the teacher's states, but the student's channels begin at "
-            f"random and are {student.hidden_size}, not {teacher.hidden_size}",
-            "leave it out, or take the student from the teacher: student: {init: teacher}",
-        )
-    heads = spec.relation_heads or theirs
-    if "relations" in weights and (student.hidden_size % heads or teacher.hidden_size % heads):
-        common = math.gcd(student.hidden_size, teacher.hidden_size)
-        best = max(number for number in range(1, heads + 1) if common % number == 0)
-        raise RecipeError(
-            f"distill.losses: relations in {heads} heads do not divide the widths {student.hidden_size} (student) and "
-            f"{teacher.hidden_size} (teacher)",
-            f"give relation_heads: {best}",
-        )
 
 
 def _rebuilt(model: Any) -> Any:

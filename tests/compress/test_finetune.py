@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from told import Told
 
 from edgebert.compress.finetune import fine_tune, train_wordpiece
 from edgebert.errors import DataError
@@ -24,19 +25,6 @@ from edgebert.tokenization import load_tokenizer
 Records = list[dict[str, str]]
 LABELS = ("lights", "music", "weather")
 SCRATCH = {"layers": 2, "hidden_size": 32, "heads": 2, "intermediate_size": 64, "vocabulary": 200}
-
-
-class Told:
-    """Remembers what was said."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-    def step(self, name: str, done: float, total: float, note: str = "") -> None:
-        self.lines.append(f"{name} {done:.0f}/{total:.0f} {note}")
 
 
 def tune(spec: dict[str, Any], records: Records, out: Path, **more: Any) -> Teacher:

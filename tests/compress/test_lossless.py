@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from told import Told
 
 from edgebert.compress.folder import load_model, tokenizer_json
 from edgebert.compress.student import build_student
@@ -25,20 +26,6 @@ STRANGE = [
     "x" * 300,
     "zyzzyva-quokka",
 ]
-
-
-class Told:
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        """One line."""
-        self.lines.append(text)
-
-    def step(self, name: str, done: float, total: float, note: str = "") -> None:
-        """Nothing."""
 
 
 @pytest.mark.slow
