@@ -46,6 +46,7 @@ class Manifest:
     proven: tuple[Mapping[str, str], ...] = ()
     tools: Mapping[str, str] = field(default_factory=dict)
     licence: str = "unknown"
+    tokenizer_graph: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -109,6 +110,8 @@ def save(folder: Path, manifest: Manifest, target: Path) -> Artifact:
         name: {"sha256": sha256(path), "bytes": path.stat().st_size} for name, path in sorted(_files(folder).items())
     }
     body = asdict(manifest) | {"files": files, "format_version": FORMAT_VERSION}
+    if not manifest.tokenizer_graph:  # so that artifacts without one are what they were, and read by whoever read them
+        del body["tokenizer_graph"]
     (folder / MANIFEST).write_text(_text(body | {"checksum": _checksum(body)}), encoding="utf-8")
     for path in _files(folder).values():
         _sync(path)

@@ -100,12 +100,13 @@ def run(
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Of the task; may be repeated.")
 @click.option("--fallback/--no-fallback", default=True, help="Where INT8 loses too much: back to float, or refused.")
 @click.option("--sensitivity", is_flag=True, help="Show what INT8 loses in each part of the model.")
+@click.option("--tokenizer-in-graph", type=click.Choice(["all", "data"]), help="Beside the model, for C++, Java or C#.")
 @click.option("-o", "--output", type=FOLDER, required=True, help="The artifact's folder.")
 @columns
 def export(
     model: Path, format: str, precision: str, calibrate: Path | None, lengths: str, task: str,
-    options: tuple[str, ...], fallback: bool, sensitivity: bool, output: Path, text: str, label: str,
-    named: tuple[str, ...],
+    options: tuple[str, ...], fallback: bool, sensitivity: bool, tokenizer_in_graph: str | None, output: Path,
+    text: str, label: str, named: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Export an existing fine-tuned model, as it is, without distillation.
 
@@ -119,7 +120,7 @@ def export(
             model, format=format, precision=precision, calibrate=calibrate,
             columns=cli_answers.columns(text, label, named), lengths=cli_output.numbers("--lengths", lengths),
             task=task, options=cli_answers.pairs("--option", options), output=output, fallback=fallback,
-            sensitivity=sensitivity,
+            sensitivity=sensitivity, tokenizer_in_graph=tokenizer_in_graph,
         )
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib.util
 import json
 import os
 import shutil
@@ -20,15 +21,19 @@ from pathlib import Path
 from typing import Any
 
 from edgebert import artifact as artifacts
-from edgebert import errors, registry
+from edgebert import errors, registry, tasks
 from edgebert.artifact import Artifact
-from edgebert.errors import EdgebertError, ExportError, UsageError
+from edgebert.errors import EdgebertError, ExportError, MissingExtra, UsageError
 from edgebert.protocols import Exporter
+from edgebert.tasks import Task
 
 #: Raised by hand when what surrounds the exporters (golden answers, parity, companions) would change.
 VERSION = 3
 
 JOB, RESULT, FOLDER = "job.json", "result.json", "artifact"
+
+#: Format -> the distribution whose operators its tokenizer graph is made of.
+TOKENIZER_LIBRARIES = {"onnx": "onnxruntime-extensions", "openvino": "openvino-tokenizers"}
 
 #: No downloads, no telemetry, no threads of the tokenizer that a fork would warn of.
 ENVIRONMENT = {
@@ -48,13 +53,42 @@ def exporter(format: str) -> Exporter:
     return found
 
 
-def tool_versions(format: str) -> dict[str, str]:
-    """The versions of the packages that decide what an export to that format gives; for manifest and stage key."""
+def tool_versions(format: str, *, tokenizer: bool = False) -> dict[str, str]:
+    """The versions of the packages that decide what an export to that format gives; for manifest and stage key.
+
+    With `tokenizer`, also of that which its tokenizer graph is made with.
+    """
     found = {}
-    for name in ("edgebert", *exporter(format).tools):
+    for name in ("edgebert", *exporter(format).tools, *([TOKENIZER_LIBRARIES[format]] if tokenizer else [])):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found
+
+
+def takes_tokenizer(format: str, precision: str) -> bool:
+    """Whether an artifact may have its tokenizer as a graph beside the model.
+
+    TFLite has no such operators, and the mobile build that reads `model.ort` has none of ONNX Runtime's extensions.
+    """
+    return format in TOKENIZER_LIBRARIES and not precision.endswith("-ort")
+
+
+def check_tokenizer(format: str, precision: str, task: Task) -> None:
+    """Tell before anything is converted what a tokenizer graph cannot be made for.
+
+    Raises:
+        UsageError: the format has no such operators, or the task needs places in the text.
+        MissingExtra: what it is made with is not installed.
+    """
+    without = "leave --tokenizer-in-graph out: callers make the ids themselves (docs/without-edgebert.md)"
+    if not takes_tokenizer(format, precision):
+        raise UsageError(f"{format}-{precision} has no operators that a tokenizer could be a graph of", without)
+    if task.windowed:
+        raise UsageError(f"{task.name} answers with places in the text, which no tokenizer graph gives", without)
+    library = TOKENIZER_LIBRARIES[format]
+    if importlib.util.find_spec(library.replace("-", "_")) is None:
+        hint = 'install it with: pip install "edgebert[tokenizer-graph]"'
+        raise MissingExtra(f"the package {library!r} is not installed", hint)
 
 
 def version(format: str) -> int:
@@ -80,6 +114,7 @@ def export_artifact(
     timeout: float | None = None,
     fallback: bool = True,
     sensitivity: bool = False,
+    tokenizer_in_graph: str | None = None,
 ) -> Artifact:
     """Convert a Hugging Face folder into one artifact, compared with its source before it gets its name.
 
@@ -100,12 +135,19 @@ def export_artifact(
         timeout: seconds, or None for as long as it takes.
         fallback: where INT8 loses too much, operators go back to float, worst first, before it is refused.
         sensitivity: tell in the lineage what each operator group loses, even where nothing has to go back.
+        tokenizer_in_graph: `all` or `data`: the tokenizer as a graph of the engine beside the model, compared with
+            `tokenizers` on hard texts and the given ones, or on the given ones alone. None: no such graph.
 
     Raises:
-        UsageError: unknown format, precision or lengths.
+        UsageError: unknown format, precision or lengths; a tokenizer graph where there can be none.
+        MissingExtra: what a tokenizer graph is made with is not installed.
         ExportError: the conversion failed, was killed, or lost too much; nothing is written then.
     """
     _check(format, precision, lengths, calibration)
+    if tokenizer_in_graph is not None:
+        check_tokenizer(format, precision, tasks.get(task, settings))
+        if tokenizer_in_graph == "data" and calibration is None:
+            raise UsageError("--tokenizer-in-graph data needs texts to compare ids on", "give some: --calibrate DATA")
     if sensitivity and not precision.startswith("int8"):
         raise UsageError(f"{format}-{precision} quantizes nothing that could be sensitive", "leave --sensitivity out")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -125,6 +167,7 @@ def export_artifact(
             "tuning": str(tuning.resolve()) if tuning else None,
             "fallback": fallback,
             "sensitivity": sensitivity,
+            "tokenizer_in_graph": tokenizer_in_graph,
             "target": str(target.resolve()),
             "parent": os.getpid(),
         }

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgebert import steps
+from edgebert import exporting, steps
 from edgebert.check import connected
 from edgebert.errors import DeviceError, UsageError
 from edgebert.progress import SILENT, Progress
-from edgebert.recipe import load_recipe
+from edgebert.recipe import Recipe, load_recipe
 from edgebert.stages import Store
+from edgebert.tasks import Task
 
 if TYPE_CHECKING:
     from edgebert.report import Report
@@ -49,6 +50,7 @@ def run(
     _look_for(devices or plan.devices, progress)
     with Store(out or default_out(recipe), progress) as store:
         task = steps.task_of(plan)
+        _check_graphs(plan, task)
         splits = steps.read_splits(plan, task, progress)
         teacher = steps.teach(plan, task, splits, store)
         if until == "teacher":
@@ -82,6 +84,14 @@ def _look_for(devices: Sequence[str], progress: Progress) -> None:
             if len(missing) == len(devices):
                 raise missing[0] from None
             progress.say(f"warning: {error.message}; it will be tried again when it is its turn")
+
+
+def _check_graphs(plan: Recipe, task: Task) -> None:
+    """Tell now why there can be no tokenizer graphs. Raises UsageError or MissingExtra."""
+    for name in plan.export if plan.tokenizer_in_graph else ():
+        format, precision = name.split("-", 1)
+        if exporting.takes_tokenizer(format, precision):
+            exporting.check_tokenizer(format, precision, task)
 
 
 def default_out(recipe: Path) -> Path:

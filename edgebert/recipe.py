@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -26,6 +26,7 @@ from pydantic import (
 
 from edgebert import tasks
 from edgebert.errors import EdgebertError, RecipeError
+from edgebert.exporting import takes_tokenizer
 from edgebert.recipe_checks import Device, Export, Label, Task, ascending, distinct, format_of, kind_of
 from edgebert.recipe_data import DataSpec, Name, Spec, SplitSpec
 from edgebert.recipe_problems import MAPPING, TEXT, did_you_mean, recipe_error, translate
@@ -98,6 +99,12 @@ class Recipe(Spec):
         default=("onnx-int8", "openvino-int8", "tflite-int8"),
         description="the artifacts to make: FORMAT-PRECISION",
     )
+    tokenizer_in_graph: Literal["all", "data"] | None = Field(
+        default=None,
+        description="the tokenizer as a graph beside the model, for callers in C++, Java or C#; its ids must be those "
+        "of tokenizers on hard texts and on validation texts (all), or on the latter alone (data). ONNX and OpenVINO "
+        "have such graphs, other exports go without. Default: none",
+    )
     devices: Annotated[tuple[Device, ...], Field(min_length=1, strict=False)] = Field(
         default=("local",),
         description="where to prove them: local, local:PYTHON, ssh:HOST, android or android:SERIAL",
@@ -109,6 +116,15 @@ class Recipe(Spec):
 
     _ascending = field_validator("lengths")(lambda value: ascending(value, "lengths"))
     _distinct = field_validator("labels", "export", "devices")(lambda value: distinct(value))
+
+    @field_validator("tokenizer_in_graph")
+    @classmethod
+    def _some_graph(cls, value: str | None, info: ValidationInfo) -> str | None:
+        names = info.data.get("export")
+        if value is not None and names and not any(takes_tokenizer(*name.split("-", 1)) for name in names):
+            told = f"none of the exports can have its tokenizer in a graph: {', '.join(names)}"
+            raise ValueError(told, "add onnx-int8 or openvino-int8, or leave it out")
+        return value
 
     @field_validator("options")
     @classmethod

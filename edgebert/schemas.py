@@ -33,5 +33,5 @@ def manifest_schema() -> dict[str, Any]:
         },
     }
     body["properties"] |= added
-    body["required"] = sorted(body["properties"])
+    body["required"] = sorted(set(body["properties"]) - {"tokenizer_graph"})
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "edgebert manifest"} | body

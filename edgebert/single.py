@@ -36,6 +36,7 @@ def export_model(
     output: Path,
     fallback: bool = True,
     sensitivity: bool = False,
+    tokenizer_in_graph: str | None = None,
 ) -> Artifact:
     """Export a fine-tuned model as it is.
 
@@ -51,10 +52,12 @@ def export_model(
         output: the artifact's folder; it must not exist, or hold an artifact, which is replaced.
         fallback: as `exporting.export_artifact` takes it.
         sensitivity: likewise.
+        tokenizer_in_graph: likewise.
 
     Raises:
         DataError: the model or the calibration text cannot be used.
-        ExportError: the conversion failed, or lost too much.
+        ExportError: the conversion failed, or lost too much; a tokenizer graph gives other ids.
+        MissingExtra: what such a graph is made with is not installed.
     """
     from edgebert import exporting, teacher
 
@@ -83,7 +86,7 @@ def export_model(
         artifact = exporting.export_artifact(
             found.path, task=task, format=format, precision=precision, lengths=tuple(lengths), calibration=records,
             target=output, lineage=(source,), licence=found.licence, log=log, settings=tasks.settings_of(kind),
-            tuning=records, fallback=fallback, sensitivity=sensitivity,
+            tuning=records, fallback=fallback, sensitivity=sensitivity, tokenizer_in_graph=tokenizer_in_graph,
         )  # fmt: skip
         log.unlink()
         return artifact

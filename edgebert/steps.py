@@ -187,17 +187,21 @@ def export(
         store.progress.step("export", number, len(wanted), name)
         model = taught.content_hash if role == "teacher" else student.content_hash
         inputs = {"model": model, "calibration": artifacts.sha256(calibration), "tuning": artifacts.sha256(tuning)}
-        sections = recipe.section_json("task", "lengths") + _settings(task) + json.dumps([format, precision, lineage])
-        key = Key(sections, inputs, exporting.tool_versions(format), exporting.version(format))
+        graph = recipe.tokenizer_in_graph if exporting.takes_tokenizer(format, precision) else None
+        sections = recipe.section_json("task", "lengths") + _settings(task)
+        sections += json.dumps([format, precision, lineage, *([graph] if graph else [])])
+        tools = exporting.tool_versions(format, tokenizer=graph is not None)
+        key = Key(sections, inputs, tools, exporting.version(format))
 
         def make(
             source: Path = source, format: str = format, precision: str = precision, target: Path = target,
-            lineage: Sequence[Mapping[str, Any]] = lineage, name: str = name,
+            lineage: Sequence[Mapping[str, Any]] = lineage, name: str = name, graph: str | None = graph,
         ) -> None:  # fmt: skip
             exporting.export_artifact(
                 source, task=recipe.task, format=format, precision=precision, lengths=recipe.lengths,
                 calibration=calibration, target=target, lineage=lineage, licence=taught.licence,
                 log=store.work("export") / f"{name}.log", settings=tasks.settings_of(task), tuning=tuning,
+                tokenizer_in_graph=graph,
             )  # fmt: skip
 
         store.stage(f"export {name}", key, [target], make)

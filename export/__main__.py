@@ -1,7 +1,7 @@
 """One export, in a process of its own: `python -m edgebert.export JOB.json` (started by `edgebert.exporting`).
 
 Convert, compare with the source (`trial.py`), send back to float what INT8 lost too much of (`fallback.py`), write
-the golden answers, and only then save.
+the golden answers and, where it is asked for, the tokenizer's graph (`tokenizer_graph.py`), and only then save.
 What went wrong goes into a result file beside the job, so that the parent raises the same error.
 """
 
@@ -23,7 +23,7 @@ from edgebert.errors import EdgebertError, ExportError
 from edgebert.processes import die_with_parent
 from edgebert.protocols import ExportedModel, ExportJob
 
-from . import fallback, trial
+from . import fallback, tokenizer_graph, trial
 from .source import Source, first_line, load_source
 
 
@@ -82,8 +82,13 @@ def export(body: dict[str, Any], folder: Path) -> Artifact:
             setting, fallback=body.get("fallback", True), sensitivity=body.get("sensitivity", False)
         )
     trial.write_golden(setting, settled)
-    lineage = (*body["lineage"], {"name": settled.manifest.name, "role": "artifact", **entry})
-    return artifacts.save(folder, replace(settled.manifest, lineage=lineage), Path(body["target"]))
+    manifest = settled.manifest
+    if mode := body.get("tokenizer_in_graph"):
+        told = tokenizer_graph.add(job, settled.task, manifest, mode, tuning)
+        tools = exporting.tool_versions(job.format, tokenizer=True)
+        manifest = replace(manifest, tokenizer_graph=told, tools=tools)
+    lineage = (*body["lineage"], {"name": manifest.name, "role": "artifact", **entry})
+    return artifacts.save(folder, replace(manifest, lineage=lineage), Path(body["target"]))
 
 
 def _manifest(body: dict[str, Any], source: Source, job: ExportJob, exported: ExportedModel) -> Manifest:

@@ -16,6 +16,7 @@
 
 struct Manifest {
   std::string model;                // the file that the engine is given
+  std::string tokenizer;            // the tokenizer as a graph of the engine; empty where the artifact has none
   std::vector<std::string> labels;  // in the order of the outputs
   std::vector<std::string> inputs;  // their names, in the order that the engine wants
   std::vector<int64_t> lengths;     // the only sequence lengths that the model takes; empty: any
@@ -33,6 +34,8 @@ inline Manifest read_manifest(const std::string& folder) {
     throw std::runtime_error("this program answers with one label");
   Manifest found;
   found.model = folder + "/" + json.at("model_files").at(0).get<std::string>();
+  if (json.contains("tokenizer_graph"))
+    found.tokenizer = folder + "/" + json["tokenizer_graph"].at("files").at(0).get<std::string>();
   found.labels = json.at("labels").get<std::vector<std::string>>();
   for (const auto& input : json.at("inputs")) found.inputs.push_back(input.at("name"));
   found.lengths = json.at("lengths").get<std::vector<int64_t>>();
@@ -69,6 +72,20 @@ inline bool read_tokens(std::istream& in, Tokens& found) {
   return true;
 }
 
+// One line of stdin: a text, or the two of a pair divided by a tab. `run` gives the outputs of the tokenizer's graph
+// by name: `input_ids`, and `token_type_ids` where the model has them.
+template <typename Run>
+bool read_texts(std::istream& in, Tokens& found, Run& run) {
+  std::string line;
+  if (!std::getline(in, line)) return false;
+  std::vector<std::string> texts;
+  for (std::istringstream parts(line); std::getline(parts, line, '\t');) texts.push_back(line);
+  auto outputs = run(texts);
+  found.ids = outputs.at("input_ids");
+  found.types = outputs.count("token_type_ids") ? outputs["token_type_ids"] : std::vector<int64_t>(found.ids.size(), 0);
+  return true;
+}
+
 // The next of the model's lengths; the text's own where any goes.
 inline int64_t padded_length(const Manifest& manifest, size_t used) {
   if (used > manifest.max_length) throw std::runtime_error("more tokens than the model reads");
@@ -96,10 +113,10 @@ inline void print_answer(const Manifest& manifest, const float* logits) {
   std::printf("%s\t%.6f\n", (rejected ? manifest.out_of_scope : manifest.labels[best]).c_str(), score);
 }
 
-// Each line of stdin is answered by `run`, which gives the logits.
-template <typename Run>
-int answer_all(const Manifest& manifest, Run run) {
-  for (Tokens tokens; read_tokens(std::cin, tokens);) {
+// Each line of stdin is made tokens by `read`, and answered by `run`, which gives the logits.
+template <typename Read, typename Run>
+int answer_all(const Manifest& manifest, Read read, Run run) {
+  for (Tokens tokens; read(std::cin, tokens);) {
     const std::vector<float> logits = run(tokens, padded_length(manifest, tokens.ids.size()));
     if (logits.size() != manifest.labels.size()) throw std::runtime_error("not one logit a label");
     print_answer(manifest, logits.data());

@@ -99,7 +99,7 @@ int main(int count, char** arguments) try {
     signatures[std::stoll(std::string(key).substr(3))] = made;
   }
 
-  return answer_all(manifest, [&](const Tokens& tokens, int64_t length) {
+  return answer_all(manifest, read_tokens, [&](const Tokens& tokens, int64_t length) {
     Signature& signature = signatures.at(length);
     void* memory;
     for (size_t i = 0; i < signature.inputs.size(); ++i) {

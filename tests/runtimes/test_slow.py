@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -65,3 +67,20 @@ def test_a_real_teacher_of_six_layers(name: str, shared: Path, real_teacher_as: 
         assert golden.check(model.artifact, model.runtime).ok
     right = sum(answer.label == label for answer, (_, label) in zip(answers, test, strict=True))
     assert right >= 0.85 * len(test)
+
+
+def test_low_power_spares_processor_time_within_a_run(real_teacher_as: Callable[[str], Artifact]) -> None:
+    """More threads than work: those that wait spin, or sleep. ONNX Runtime alone spins (docs/runtime.md)."""
+    artifact = real_teacher_as("onnx-fp32")
+    cost = {}
+    for low_power in (False, True):
+        with Model.load(artifact.path, threads=4, low_power=low_power) as model:
+            asked = [text["text"] for text in golden.records_of(artifact)]
+            model.predict(asked)
+            runs = []
+            for _ in range(5):
+                before = time.process_time()
+                model.predict(asked)
+                runs.append(time.process_time() - before)
+            cost[low_power] = median(runs)
+    assert cost[True] < 0.8 * cost[False], cost

@@ -6,9 +6,11 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sysconfig
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_tasks import TASKS
@@ -70,16 +72,55 @@ def lines(model: Model, asked: object) -> str:
     return " ".join([*ids[:first], *(["|", *ids[first:]] if first < len(ids) else [])])
 
 
-def ask(program: Path, artifact: Artifact, asked: tuple[object, ...]) -> None:
-    """The program's answers are those of `predict`."""
+def ask(program: Path, artifact: Artifact, asked: tuple[object, ...], library: Path | None = None) -> None:
+    """The program's answers are those of `predict`: to ids, or, with a library for its tokenizer, to the texts."""
     with Model.load(artifact.path) as model:
         expected = [model.predict(item) for item in asked]
-        given = "\n".join(lines(model, item) for item in asked) + "\n"
-    done = subprocess.run([program, artifact.path], input=given, capture_output=True, text=True)
+        given = [lines(model, item) for item in asked]
+    if library is not None:
+        given = [item if isinstance(item, str) else "\t".join(map(str, item)) for item in asked]  # type: ignore[call-overload]
+    command = [program, artifact.path, *([library] if library else [])]
+    done = subprocess.run(
+        command, input="\n".join(given) + "\n", capture_output=True, text=True, env=environment(library)
+    )
     assert done.returncode == 0, done.stderr
     found = [line.split("\t") for line in done.stdout.splitlines()]
     assert [label for label, _ in found] == [answer.label for answer in expected]
     assert [float(score) for _, score in found] == pytest.approx([answer.score for answer in expected], abs=1e-5)
+
+
+def environment(library: Path | None) -> dict[str, str]:
+    """The library in the wheel of onnxruntime-extensions is a module of Python's, and wants Python's symbols."""
+    if library is None or "onnxruntime" not in str(library):
+        return dict(os.environ)
+    python = Path(sysconfig.get_config_var("LIBDIR")) / sysconfig.get_config_var("INSTSONAME")
+    if python.suffix == ".a" or not python.is_file():
+        pytest.skip("this Python has no shared library, and no other build of onnxruntime-extensions is at hand")
+    return {**os.environ, "LD_PRELOAD": str(python)}
+
+
+@pytest.mark.parametrize("program", ["onnx", "openvino"])
+def test_a_program_answers_texts_with_the_tokenizer_in_the_artifact(
+    program: str,
+    tiny: Callable[..., Path],
+    calibration: Callable[[Task], Path],
+    job: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    from edgebert.export import __main__ as child
+    from edgebert.export import tokenizer_onnx, tokenizer_openvino
+
+    built = compiled(program, tmp_path)
+    library = {"onnx": tokenizer_onnx, "openvino": tokenizer_openvino}[program].library()
+    environment(library)
+    for name, asked in (("single-label", (*TEXTS, "Ｒain [MASK] ☕s\u0301 東京", "é" * 200)), ("pair", PAIRS)):
+        task = TASKS[name]
+        body = job(tiny("bert", task), ENGINES[program][0], calibration(task), tmp_path / name, task)
+        (tmp_path / f"work-{name}" / "out").mkdir(parents=True)
+        artifact = child.export(body | {"tokenizer_in_graph": "all"}, tmp_path / f"work-{name}" / "out")
+        ask(built, artifact, asked, library)
+    none = subprocess.run([built, artifact.path, library, "x"], input="rain\n", capture_output=True, text=True)
+    assert none.returncode == 1 and "usage" in none.stderr
 
 
 @pytest.mark.parametrize("program", ENGINES)
