@@ -39,6 +39,7 @@ HELLO: dict[str, Any] = {
     "python": "3.11.2", "machine": "aarch64", "executable": "/usr/bin/python3", "libc": ["glibc", "2.36"], "bits": 64,
 }  # fmt: skip
 BAKED = ("onnx", "openvino", "tflite")
+SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=20")
 MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_rng", "ext4")
 
 FIRST = """#!/bin/busybox sh
@@ -189,19 +190,19 @@ def _first_file_system(root: Path, made: Path) -> None:
 
 
 @contextmanager
-def running(folder: Path, cpu: str, scratch: Path) -> Iterator[Path]:
-    """A machine with that core, and the ssh config in which it is `pi`; what it writes is lost when it ends."""
+def running(folder: Path, cpu: str, scratch: Path, host: str = "pi") -> Iterator[Path]:
+    """A machine with that core, and the ssh config in which it is `host`; what it writes is lost when it ends."""
     port = free_port()
-    known, config = scratch / f"known-{cpu}", scratch / f"config-{cpu}"
+    known, config = scratch / f"known-{host}", scratch / f"config-{host}"
     key = (folder / "host_key.pub").read_text().split()
     known.write_text(f"[127.0.0.1]:{port} {key[0]} {key[1]}\n")
     config.write_text(
-        f"Host pi\n  HostName 127.0.0.1\n  Port {port}\n  User pi\n  IdentityFile {folder}/id\n  IdentitiesOnly yes\n"
-        f"  UserKnownHostsFile {known}\n  GlobalKnownHostsFile none\n"
+        f"Host {host}\n  HostName 127.0.0.1\n  Port {port}\n  User pi\n  IdentityFile {folder}/id\n"
+        f"  IdentitiesOnly yes\n  UserKnownHostsFile {known}\n  GlobalKnownHostsFile none\n"
     )
     machine = subprocess.Popen(
         ["qemu-system-aarch64", "-M", "virt", "-cpu", cpu, "-smp", "2", "-m", "1536", "-nographic", "-nodefaults",
-         "-serial", f"file:{scratch}/console-{cpu}", "-kernel", str(folder / "vmlinuz"),
+         "-serial", f"file:{scratch}/console-{host}", "-kernel", str(folder / "vmlinuz"),
          "-initrd", str(folder / "initrd"), "-append", "console=ttyAMA0 quiet rdinit=/init",
          "-drive", f"if=none,id=d,format=raw,file={folder}/disk.img,snapshot=on", "-device", "virtio-blk-pci,drive=d",
          "-netdev", f"user,id=n,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22",
@@ -210,16 +211,15 @@ def running(folder: Path, cpu: str, scratch: Path) -> Iterator[Path]:
         stdin=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
-        _await(config, machine, scratch / f"console-{cpu}")
+        _await([*SSH, "-F", str(config), host, "true"], machine, scratch / f"console-{host}")
         yield config
     finally:
         machine.kill()
         machine.wait()
 
 
-def _await(config: Path, machine: subprocess.Popen[bytes], console: Path) -> None:
+def _await(command: list[str], machine: subprocess.Popen[bytes], console: Path) -> None:
     deadline = time.monotonic() + 600
-    command = ["ssh", "-F", str(config), "-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "pi", "true"]
     while subprocess.run(command, capture_output=True).returncode:
         said = console.read_text(errors="replace")[-2000:] if console.exists() else ""
         assert machine.poll() is None and time.monotonic() < deadline, said
