@@ -14,6 +14,7 @@ from pathlib import Path
 import debian_root
 import pytest
 from debian_root import Debian
+from same_answers import assert_same, measure
 
 from edgebert.artifact import Artifact
 from edgebert.check import Candidate, Plan, connected, measure_all
@@ -24,6 +25,11 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "devices/setup/raspberry-pi.sh"
 #: Release -> its Python.
 RELEASES = {"bookworm": "3.11", "trixie": "3.13"}
+#: Format -> the engine that answers where there is no tflite-runtime.
+ENGINES = {
+    "onnx-int8": "onnxruntime ", "openvino-int8": "openvino ", "tflite-int8": "ai-edge-litert ",
+    "tflite-int8-legacy": "ai-edge-litert ",
+}  # fmt: skip
 RUN = "sh raspberry-pi.sh"
 #: What the kernel of a Pi shows of its clock; here they are files, and the rest of /sys is empty.
 GOVERNORS = " ".join(f"/sys/devices/system/cpu/cpu{number}/cpufreq/scaling_governor" for number in range(4))
@@ -139,3 +145,21 @@ def test_a_check_after_it(
     assert found.correct is not None and len(found.correct) == len(records)
     listed = machine.ssh("ls .cache/edgebert").stdout.split()
     assert sorted(name.rpartition("-")[0] for name in listed) == ["edgebert", "env-onnx"], "nothing else stays there"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pi", ["trixie"], indirect=True)
+@pytest.mark.parametrize("name", ENGINES)
+def test_every_format_on_python_3_13(
+    pi: tuple[Debian, str], name: str, students: dict[str, Artifact], sentences: list[dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    machine, _ = pi
+    if name not in students:
+        pytest.skip(f"EDGEBERT_STUDENTS has no {name}")
+    monkeypatch.setenv(CONFIG, str(machine.config))
+    one = {name: students[name]}
+    there = measure("ssh:pi", one, sentences)[name]
+    assert there.golden["ok"] and there.engine.startswith(ENGINES[name])
+    assert there.facts_before["python"].startswith("3.13.")
+    assert_same(students[name], measure("local", one, sentences)[name], there, sentences)
