@@ -33,6 +33,13 @@ ENGINES = {
 RUN = "sh raspberry-pi.sh"
 #: What the kernel of a Pi shows of its clock; here they are files, and the rest of /sys is empty.
 GOVERNORS = " ".join(f"/sys/devices/system/cpu/cpu{number}/cpufreq/scaling_governor" for number in range(4))
+#: What its firmware would say through `vcgencmd`, as recorded.
+FIRMWARE = """#!/bin/sh
+case $1 in
+  get_throttled) echo throttled=0x50000 ;;
+  measure_temp) echo "temp=48.3'C" ;;
+esac
+"""
 #: No package index answers there, so that engines are carried over.
 OFFLINE = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_CONFIG_FILE": "/dev/null", "PIP_NO_CACHE_DIR": "1"}
 
@@ -107,15 +114,13 @@ def test_it_installs_what_is_missing_and_then_nothing(pi: tuple[Debian, str], mo
 
 
 @pytest.mark.slow
-def test_it_holds_the_clock_and_tells_of_the_past(pi: tuple[Debian, str]) -> None:
+def test_it_holds_the_clock_and_tells_of_the_past(pi: tuple[Debian, str], tmp_path: Path) -> None:
     machine, _ = pi
-    machine.scp(SCRIPT)
-    firmware = 'case $1 in get_throttled) echo throttled=0x50000;; measure_temp) echo "temp=48.3\'C";; esac'
-    prepared = machine.ssh(
-        f"for f in {GOVERNORS}; do sudo mkdir -p $(dirname $f); echo ondemand | sudo tee $f; done; "
-        f"printf '#!/bin/sh\\n%s\\n' '{firmware.replace(chr(39), chr(39) + chr(92) + chr(39) + chr(39))}' "
-        "| sudo tee /usr/bin/vcgencmd; sudo chmod 755 /usr/bin/vcgencmd"
-    )
+    (tmp_path / "vcgencmd").write_text(FIRMWARE)
+    for file in (SCRIPT, tmp_path / "vcgencmd"):
+        machine.scp(file)
+    governors = f"for f in {GOVERNORS}; do sudo mkdir -p $(dirname $f); echo ondemand | sudo tee $f; done"
+    prepared = machine.ssh(f"sudo install -m 755 vcgencmd /usr/bin; {governors}")
     assert prepared.returncode == 0, prepared.stderr
     looked = machine.ssh(RUN)
     assert looked.returncode == 0 and "governor   ondemand (for steady figures: --steady" in looked.stdout

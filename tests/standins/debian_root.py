@@ -20,7 +20,7 @@ from pathlib import Path
 
 import mirror
 from loopback_sshd import free_port, keygen
-from pi import CACHE, KEYRING, PATH
+from mirror import CACHE, KEYRING, PATH
 
 PROGRAMS = ("mmdebstrap", "unshare", "mount", "chroot", "ssh", "scp")
 #: apt and what every Debian has, plus these.
@@ -64,8 +64,8 @@ def _made(release: str) -> Path:
     return CACHE / f"debian-{release}-{decides[:16]}"
 
 
-def _root(release: str) -> Path:
-    """The folder, made when it is not there: by apt and dpkg, as any Debian is installed."""
+def root(release: str) -> Path:
+    """The folder of its files, made when it is not there: by apt and dpkg, as any Debian is installed."""
     folder = _made(release)
     if not folder.is_dir():
         CACHE.mkdir(parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ def running(release: str, **variables: str) -> Iterator[Debian]:
         release: Debian's name of it.
         variables: of the environment that its sshd gives to everyone.
     """
-    lower = _root(release)
+    lower = root(release)
     with tempfile.TemporaryDirectory(dir=CACHE, prefix="running-") as scratch:
         folder = Path(scratch)
         for name in ("upper", "work", "root"):
