@@ -173,6 +173,11 @@ class Agent:
         check_exit(self.name, code, log)
         return code
 
+    def check(self) -> None:
+        """Raise DeviceError when the session has ended: what fails beside it then fails for that reason."""
+        if self._process.poll() is not None:
+            self._await("nothing", time.monotonic() + 1.0)
+
     def close(self) -> None:
         """End the session: the device ends what runs, and removes the session's folder."""
         self._closed.set()

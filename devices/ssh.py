@@ -2,6 +2,7 @@
 
 The system's OpenSSH client does the connecting, so the user's config, ProxyJump, agent and known_hosts hold, and it
 never asks: a host key that is not known, or a key that wants its passphrase, is an error that says how to mend it.
+Options of a command line do not reach the ssh that ProxyJump starts; having no terminal and no askpass does.
 One connection carries everything (ControlMaster, its socket in a private folder): the agent, and the copies beside it.
 `EDGEBERT_SSH_CONFIG` names another config file than `~/.ssh/config`.
 """
@@ -27,6 +28,7 @@ from edgebert.errors import DeviceError, UsageError
 from .environments import Environments, examine
 from .limits import timeout_factor
 from .remote import BOOTSTRAP, Agent, Engines, digest, failed, quoted, too_slow
+from .ssh_faults import cannot_connect
 
 #: A config file to use instead of the user's.
 CONFIG = "EDGEBERT_SSH_CONFIG"
@@ -36,6 +38,8 @@ COPY_TIMEOUT = 900.0
 #: What ssh hands on to a ProxyCommand passes a shell, so a name has only what host names have.
 _HOST = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.+-]*@)?[A-Za-z0-9_\[:][A-Za-z0-9_.:%\[\]-]*")
 _NO_PYTHON = 97
+#: Neither this ssh nor that of a ProxyJump opens a window to ask (from OpenSSH 8.4 on).
+_NEVER_ASK = {"SSH_ASKPASS_REQUIRE": "never"}
 #: Runs the first Python there that is new enough.
 _FIND_PYTHON = """
 for python in python3 python3.13 python3.12 python3.11; do
@@ -46,45 +50,6 @@ done
 exit 97
 """
 _FACTS = "import json; from edgebert.devices.facts import linux_facts; print(json.dumps(linux_facts()))"
-
-#: What ssh says -> what that means, and what to do. The first that is found counts.
-_FAULTS = (
-    (
-        "REMOTE HOST IDENTIFICATION HAS CHANGED",
-        "its host key has changed: it was set up anew, or another machine answers in its place",
-        "if you know why: ssh-keygen -R {address}, then connect once by hand and compare the fingerprint: ssh {host}",
-    ),
-    (
-        "Host key verification failed|key is known for",
-        "its host key is not known here",
-        "connect once by hand and compare the fingerprint: ssh {host}",
-    ),
-    (
-        "Permission denied|Too many authentication failures",
-        "it does not let us in with our key",
-        "copy your key there: ssh-copy-id {host}; a key with a passphrase wants an agent: ssh-add",
-    ),
-    (
-        "Could not resolve hostname",
-        "there is no host of that name",
-        "check the name, the network, and the Host lines of ~/.ssh/config",
-    ),
-    (
-        "Connection refused",
-        "it is there, but takes no ssh connections",
-        "turn ssh on there: sudo systemctl enable --now ssh (and check the port)",
-    ),
-    (
-        "No route to host|Network is unreachable|Host is down|timed out|not responding",
-        "it is not reachable",
-        "is it switched on, and in this network?",
-    ),
-    (
-        "[Bb]ad configuration option|Bad owner or permissions|[Cc]an't open user config|terminating,",
-        "the ssh configuration cannot be used",
-        "mend the file that the message names",
-    ),
-)  # fmt: skip
 
 
 class Ssh:
@@ -99,7 +64,10 @@ class Ssh:
         self._agent: Agent | None = None
         try:
             command = quoted(["sh", "-c", _FIND_PYTHON, "sh", BOOTSTRAP])
-            self._agent = Agent(self.name, [*self._ssh(master=True), f"exec {command}"], self._explain)
+            environment = os.environ | _NEVER_ASK
+            self._agent = Agent(
+                self.name, [*self._ssh(master=True), f"exec {command}"], self._explain, environment=environment
+            )
             self._environments = Environments(self.name, self._agent, self._send)
         except BaseException:
             self.cleanup()
@@ -169,7 +137,6 @@ class Ssh:
 
     def _ssh(self, *, master: bool) -> list[str]:
         """The ssh command up to the remote command. What is set here wins over the user's config."""
-        config = os.environ.get(CONFIG)
         socket = str(self._folder / "socket").replace("%", "%%")
         options = {
             "BatchMode": "yes",
@@ -185,7 +152,17 @@ class Ssh:
             "LogLevel": "ERROR",
         }
         given = [part for key, value in options.items() for part in ("-o", f"{key}={value}")]
-        return ["ssh", *(["-F", config] if config else []), "-T", *given, "--", self._host]
+        return ["ssh", *self._configured(), "-T", *given, "--", self._host]
+
+    def _configured(self) -> list[str]:
+        config = os.environ.get(CONFIG)
+        return ["-F", config] if config else []
+
+    def _way(self) -> str | None:
+        """The hosts that the user's config goes by (ProxyJump), as it names them; None where it names none."""
+        asked = ["ssh", *self._configured(), "-G", "--", self._host]
+        told = subprocess.run(asked, capture_output=True, text=True).stdout.splitlines()
+        return next((line.partition(" ")[2] for line in told if line.startswith("proxyjump ")), None)
 
     def _send(self, source: Path, path: str) -> None:
         """Copy a file or folder to `path` there."""
@@ -195,11 +172,13 @@ class Ssh:
 
     def _copy(self, command: list[str], what: str, *, feed: Any = None, stdout: IO[bytes] | None = None) -> None:
         """Run a copying command beside the agent."""
+        self.session.check()  # without its connection ssh would make another, to a folder that is gone
         remote, limit = quoted(["env", "LC_ALL=C", *command]), COPY_TIMEOUT * timeout_factor()
         with tempfile.TemporaryFile(dir=self._folder) as errors:
             process = subprocess.Popen(
                 [*self._ssh(master=False), remote], stderr=errors, stdout=stdout or subprocess.DEVNULL,
                 stdin=subprocess.PIPE if feed else subprocess.DEVNULL, start_new_session=True,
+                env=os.environ | _NEVER_ASK,
             )  # fmt: skip
             try:
                 if feed:
@@ -219,6 +198,7 @@ class Ssh:
         if code == 255:
             raise self._explain(code, said)
         if code:
+            self.session.check()
             raise failed(self.name, what, said)
 
     def _explain(self, code: int, said: str) -> DeviceError:
@@ -233,11 +213,7 @@ class Ssh:
             return DeviceError(
                 f"{self.name}: the line was cut: {tail}", "what was measured so far is kept: run the command again"
             )
-        for pattern, what, hint in _FAULTS:
-            if re.search(pattern, said):
-                address = self._host.rpartition("@")[2]
-                return DeviceError(f"{self.name}: {what} ({tail})", hint.format(host=self._host, address=address))
-        return DeviceError(f"{self.name} cannot be reached: {tail}", f"what does this say: ssh {self._host} true")
+        return cannot_connect(self.name, self._host, said or f"ssh ended with code {code}", self._way)
 
 
 def connect(argument: str = "") -> Ssh:

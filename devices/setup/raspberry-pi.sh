@@ -24,6 +24,7 @@ if [ "$(getconf LONG_BIT)" != 64 ]; then
   say system "this is a 32-bit system: install Raspberry Pi OS (64-bit)" >&2
   exit 1
 fi
+# shellcheck source=/dev/null
 say system "$(uname -m), $(. /etc/os-release && echo "$PRETTY_NAME")"
 
 missing=""
@@ -31,7 +32,7 @@ command -v python3 >/dev/null || missing="python3"
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 if [ -n "$missing" ]; then
   as_root apt-get update -q
-  # shellcheck disable=SC2086 (a list of words)
+  # shellcheck disable=SC2086
   as_root apt-get install -y -q --no-install-recommends $missing
 fi
 if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then

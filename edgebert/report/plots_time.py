@@ -68,7 +68,8 @@ def over_time(results: Sequence[Result], looks: Sequence[Look], name: str) -> li
         axes.set_xlabel(unit)
     caption = (
         f"Median of some samples in a row, texts of other lengths made comparable; a line for each launch. "
-        f"The band is {100 * DRIFT:.0f} % around the median: what lies outside it for long is drift."
+        f"The band is {100 * DRIFT:.0f} % around the median. Drift is a lasting change of more than that in the floor, "
+        "the level that a fifth of the samples stay below; where only the median moves, something else ran beside."
         + (f" Below: {below[1].partition(',')[0]}." if below else "")
     )
     spoken = "; ".join(_spoken(result, look[0]) for result, look in zip(results, looks, strict=True))

@@ -117,6 +117,6 @@ def test_names_on_the_command_line(device: Ssh, tiny_artifact: Artifact, tmp_pat
     shutil.copytree(tiny_artifact.path, hostile)
     (tmp_path / "-o$(touch $CANARY).csv").write_text("text,label\nthe $(touch $CANARY) light,lights\n;x,music\n")
     arguments = ["check", str(hostile), "--data", str(tmp_path / "-o$(touch $CANARY).csv"), "--device", "ssh:pi"]
-    done = CliRunner().invoke(main, [*arguments, "--launches", "1", "--samples", "20", "--json"])
+    done = CliRunner().invoke(main, [*arguments, "--launches", "1", "--samples", "20", "--repeats", "0", "--json"])
     assert done.exit_code == 0, done.stderr
     assert json.loads(done.stdout)["device"] == "ssh:pi"

@@ -133,7 +133,7 @@ def test_a_line_that_is_cut(
         }
     ]  # fmt: skip
     assert [len(launch) for launch in again.latency_ms] == [400, 400], "samples of a cut job are never pooled"
-    assert samples[0] not in again.latency_ms[0]
+    assert samples != again.latency_ms[0][: len(samples)]  # single ones may be alike, where the clock is coarse
     assert again.answers == undisturbed.answers and again.correct == undisturbed.correct
     assert not list(tmp_path.rglob("*.jsonl")), "a whole measurement leaves nothing behind here"
 

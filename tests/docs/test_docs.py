@@ -37,6 +37,12 @@ def test_commands_exist(page: Path) -> None:
         assert verb in main.commands, f"{page.name} names edgebert {verb}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tests_that_are_named_exist(page: Path) -> None:
+    there = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    assert set(re.findall(r"\btest_\w+\.py\b", page.read_text("utf-8"))) <= there
+
+
 def test_recipes_in_the_readme_are_recipes() -> None:
     found = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
     assert found

@@ -46,6 +46,19 @@ def test_undisturbed_traces_give_no_alarm(noise: Noise, buckets: bool) -> None:
     assert flagged(lambda random: trace(random, noise, buckets=buckets), 100, seed=1) <= 0.01
 
 
+@pytest.mark.slow
+def test_two_thousand_traces_of_other_draws() -> None:
+    """The same two rates, of all machines together, on draws that no limit was chosen by."""
+    alarms = [flagged(lambda r, n=n, b=b: trace(r, n, buckets=b), 200, seed=101) for n, b in MACHINES]  # type: ignore[misc]
+    assert np.mean(alarms) <= 0.01 and max(alarms) <= 0.02, alarms
+
+    def slowed(random: Random, noise: Noise, buckets: bool) -> Trace:
+        return trace(random, noise, slower=0.1, where=(random.uniform(0.3, 0.7), 1), buckets=buckets)
+
+    found = [flagged(lambda r, n=n, b=b: slowed(r, n, b), 200, seed=102) for n, b in MACHINES]  # type: ignore[misc]
+    assert min(found) >= 0.99, found
+
+
 def test_somebody_else_is_not_the_machine() -> None:
     """From half way on nearly half of the answers take a quarter to a half more time."""
 

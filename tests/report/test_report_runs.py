@@ -145,6 +145,7 @@ def test_latency_over_time_is_drawn(report: Make, fact: str, words: str) -> None
     timed = [replace(r, over_time=course if r.role == "artifact" else ()) for r in made.results]
     page = render_html(replace(made, results=tuple(timed)))
     assert "Latency over time" in page and words in page and "0.40 to 0.51 ms" in page
+    assert "Drift is a lasting change of more than that in the floor" in page
     assert "Latency over time" not in render_html(made)
 
 

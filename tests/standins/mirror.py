@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
 
+#: Where what was made of packages is kept.
+CACHE = Path(os.environ.get("EDGEBERT_STANDINS") or "~/.cache/edgebert-standins").expanduser()
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+#: With the programs of root.
+PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 HELPER = "/usr/lib/apt/apt-helper"
 
 

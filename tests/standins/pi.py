@@ -1,4 +1,4 @@
-"""A stand-in for a Raspberry Pi: arm64 Debian 12 in a machine that qemu emulates, reached by the real ssh client.
+"""A stand-in for a Raspberry Pi: arm64 Debian 12 or 13 in a machine that qemu emulates, reached by the real ssh client.
 
 The disk is made without root's help from inside: packages are unpacked, never run, and wheels are unpacked beside
 them; three engines' environments are there as edgebert would have made them, tflite-runtime's is not. The machine
@@ -7,38 +7,33 @@ sees no network but the one port that leads in. What it computes is what an ARM 
 
 from __future__ import annotations
 
-import compileall
 import hashlib
+import lzma
 import os
-import py_compile
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import debian_root
 import mirror
 from loopback_sshd import free_port, keygen
+from mirror import CACHE, KEYRING, PATH
 
 from edgebert.devices import environments
 
-CACHE = Path(os.environ.get("EDGEBERT_STANDINS") or "~/.cache/edgebert-standins").expanduser()
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PROGRAMS = ("qemu-system-aarch64", "mmdebstrap", "mke2fs", "cpio", "depmod", "ssh")
-PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 PACKAGES = (
     "base-files,base-passwd,bash,dash,coreutils,grep,sed,mount,util-linux,tar,gzip,findutils,hostname,procps,"
     "python3,openssh-server,libstdc++6,libgomp1,busybox-static,linux-image-cloud-arm64"
 )
-#: What the machine will say of itself, as far as it decides about environments.
-HELLO: dict[str, Any] = {
-    "python": "3.11.2", "machine": "aarch64", "executable": "/usr/bin/python3", "libc": ["glibc", "2.36"], "bits": 64,
-}  # fmt: skip
 BAKED = ("onnx", "openvino", "tflite")
+SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=20")
 MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_rng", "ext4")
 
 FIRST = """#!/bin/busybox sh
@@ -66,38 +61,65 @@ Subsystem sftp internal-sftp
 """
 
 
-def missing() -> str:
+@dataclass(frozen=True)
+class Release:
+    """One of Debian's: its name, its Python, its glibc."""
+
+    name: str
+    python: str
+    glibc: str
+
+    @property
+    def hello(self) -> dict[str, Any]:
+        """What the machine will say of itself, as far as it decides about environments."""
+        return {
+            "python": self.python, "machine": "aarch64", "executable": "/usr/bin/python3",
+            "libc": ["glibc", self.glibc], "bits": 64,
+        }  # fmt: skip
+
+    @property
+    def library(self) -> str:
+        """The folder of its Python's standard library, below `lib`."""
+        return f"python{self.python.rpartition('.')[0]}"
+
+
+BOOKWORM, TRIXIE = Release("bookworm", "3.11.2", "2.36"), Release("trixie", "3.13.5", "2.41")
+
+
+def missing(release: Release = BOOKWORM) -> str:
     """Why the stand-in cannot run here; empty when it can."""
     absent = [program for program in PROGRAMS if shutil.which(program, path=PATH) is None]
     if absent:
         return f"not installed: {', '.join(absent)}"
-    if os.geteuid() != 0 or not KEYRING.is_file() or sys.version_info[:2] != (3, 11):
-        return "making the disk wants root, Debian and Python 3.11"
-    return "" if _made().is_dir() else mirror.unreachable("bookworm")
+    if os.geteuid() != 0 or not KEYRING.is_file():
+        return "making the disk wants root and Debian"
+    return "" if _made(release).is_dir() else mirror.unreachable(release.name) or debian_root.missing(release.name)
 
 
-def _made() -> Path:
+def _made(release: Release) -> Path:
     decides = Path(__file__).read_bytes() + repr([environments.requirements(engine) for engine in BAKED]).encode()
-    return CACHE / f"pi-{hashlib.sha256(decides).hexdigest()[:16]}"
+    return CACHE / f"pi-{release.name}-{hashlib.sha256(decides).hexdigest()[:16]}"
 
 
-def image() -> Path:
+def image(release: Release = BOOKWORM) -> Path:
     """The folder with disk, kernel, first file system and keys; made when it is not there."""
-    folder = _made()
+    folder = _made(release)
     if not folder.is_dir():
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE, prefix="making-") as scratch:
             made = Path(scratch) / "made"
             made.mkdir()
-            _make(Path(scratch) / "root", made)
+            _make(release, Path(scratch) / "root", made)
             made.rename(folder)
     return folder
 
 
-def _make(root: Path, made: Path) -> None:
+def _make(release: Release, root: Path, made: Path) -> None:
+    # From Debian 13 on the packages themselves have /bin and /lib below /usr.
+    merged = ["--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr"] if release is BOOKWORM else []
     subprocess.run(
         ["mmdebstrap", "--quiet", "--variant=extract", "--arch=arm64", f"--include={PACKAGES}", f"--keyring={KEYRING}",
-         "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", "bookworm", str(root), mirror.mirror()],
+         *merged, release.name, str(root), mirror.mirror()],
         check=True, env=os.environ | {"PATH": PATH},
     )  # fmt: skip
     _users(root)
@@ -111,12 +133,13 @@ def _make(root: Path, made: Path) -> None:
     (root / "sbin/standin-init").write_text(SECOND)
     (root / "sbin/standin-init").chmod(0o755)
     for engine in BAKED:
-        _environment(home / ".cache/edgebert" / environments.environment_name(engine, HELLO), engine, root)
+        name = environments.environment_name(engine, release.hello)
+        _environment(home / ".cache/edgebert" / name, engine, root, release)
     for path in (home, *home.rglob("*")):
         os.chown(path, 1000, 1000, follow_symlinks=False)
     for folder in (home / ".ssh", home):
         folder.chmod(0o700)
-    _compiled(root / "usr/lib/python3.11", root)  # as Debian does when it installs
+    _compiled(root / "usr/lib" / release.library, root, release)  # as Debian does when it installs
     _first_file_system(root, made)
     shutil.copy(next((root / "boot").glob("vmlinuz-*")), made / "vmlinuz")
     for waste in ("var/cache/apt", "usr/share/doc", "usr/share/man", "usr/share/locale", "boot", "usr/lib/modules"):
@@ -139,25 +162,32 @@ def _users(root: Path) -> None:
         (root / "bin/sh").symlink_to("dash")
 
 
-def _environment(folder: Path, engine: str, root: Path) -> None:
+def _environment(folder: Path, engine: str, root: Path, release: Release) -> None:
     """A virtual environment as `python3 -m venv --without-pip` makes it there, and the engine's packages in it."""
-    site = folder / "lib/python3.11/site-packages"
+    site = folder / "lib" / release.library / "site-packages"
     site.mkdir(parents=True)
     (folder / "bin").mkdir()
     (folder / "bin/python").symlink_to("/usr/bin/python3")
-    (folder / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\nversion = 3.11.2\n")
-    problem = environments.download(engine, HELLO, site)
+    told = f"home = /usr/bin\ninclude-system-site-packages = false\nversion = {release.python}\n"
+    (folder / "pyvenv.cfg").write_text(told)
+    problem = environments.download(engine, release.hello, site)
     assert not problem, problem
-    _compiled(site, root)
+    _compiled(site, root, release)
     (folder / "ready").touch()
 
 
-def _compiled(folder: Path, root: Path) -> None:
-    """Compile Python there is here: the emulated machine takes seconds for each module, at every start."""
-    compileall.compile_dir(
-        folder, quiet=2, stripdir=str(root), prependdir="/",
-        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-    )  # fmt: skip
+def _compiled(folder: Path, root: Path, release: Release) -> None:
+    """Compile Python there is here: the emulated machine takes seconds for each module, at every start.
+
+    That release's own Python does it, on this computer's processor: what it makes is the same on all.
+    """
+    script = """
+    mount --bind "$2" "$1/mnt"
+    exec chroot "$1" /usr/bin/python3 -m compileall -qq -s /mnt -p / --invalidation-mode unchecked-hash "/mnt/$3"
+    """
+    command = ["unshare", "--mount", "sh", "-c", script, "sh", debian_root.root(release.name), root]
+    subprocess.run([*command, folder.relative_to(root)], env=os.environ | {"PATH": PATH})
+    assert any(folder.rglob("*.pyc")), "its exit code tells nothing: some modules are wrong on purpose"
 
 
 def _first_file_system(root: Path, made: Path) -> None:
@@ -170,7 +200,7 @@ def _first_file_system(root: Path, made: Path) -> None:
         needs[module] = others.split()
     wanted: list[str] = []
     for name in MODULES:
-        for module in (module for module in needs if module.endswith(f"/{name}.ko")):
+        for module in (module for module in needs if module.removesuffix(".xz").endswith(f"/{name}.ko")):
             wanted += [other for other in (*reversed(needs[module]), module) if other not in wanted]
     with tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch)
@@ -178,30 +208,33 @@ def _first_file_system(root: Path, made: Path) -> None:
             (tree / folder).mkdir()
         shutil.copy(root / "bin/busybox", tree / "bin/busybox")
         for module in wanted:
-            shutil.copy(base / module, tree / "lib" / Path(module).name)
-        (tree / "init").write_text(FIRST.format(modules=" ".join(Path(module).name for module in wanted)))
+            content = (base / module).read_bytes()
+            plain = lzma.decompress(content) if module.endswith(".xz") else content
+            (tree / "lib" / Path(module).name.removesuffix(".xz")).write_bytes(plain)
+        names = " ".join(Path(module).name.removesuffix(".xz") for module in wanted)
+        (tree / "init").write_text(FIRST.format(modules=names))
         (tree / "init").chmod(0o755)
-        names = "\n".join(path.relative_to(tree).as_posix() for path in sorted(tree.rglob("*")))
+        every = "\n".join(path.relative_to(tree).as_posix() for path in sorted(tree.rglob("*")))
         with (made / "initrd").open("wb") as handle:
             subprocess.run(
-                ["cpio", "-o", "-H", "newc", "--quiet"], input=names.encode(), cwd=tree, stdout=handle, check=True
+                ["cpio", "-o", "-H", "newc", "--quiet"], input=every.encode(), cwd=tree, stdout=handle, check=True
             )
 
 
 @contextmanager
-def running(folder: Path, cpu: str, scratch: Path) -> Iterator[Path]:
-    """A machine with that core, and the ssh config in which it is `pi`; what it writes is lost when it ends."""
+def running(folder: Path, cpu: str, scratch: Path, host: str = "pi") -> Iterator[Path]:
+    """A machine with that core, and the ssh config in which it is `host`; what it writes is lost when it ends."""
     port = free_port()
-    known, config = scratch / f"known-{cpu}", scratch / f"config-{cpu}"
+    known, config = scratch / f"known-{host}", scratch / f"config-{host}"
     key = (folder / "host_key.pub").read_text().split()
     known.write_text(f"[127.0.0.1]:{port} {key[0]} {key[1]}\n")
     config.write_text(
-        f"Host pi\n  HostName 127.0.0.1\n  Port {port}\n  User pi\n  IdentityFile {folder}/id\n  IdentitiesOnly yes\n"
-        f"  UserKnownHostsFile {known}\n  GlobalKnownHostsFile none\n"
+        f"Host {host}\n  HostName 127.0.0.1\n  Port {port}\n  User pi\n  IdentityFile {folder}/id\n"
+        f"  IdentitiesOnly yes\n  UserKnownHostsFile {known}\n  GlobalKnownHostsFile none\n"
     )
     machine = subprocess.Popen(
         ["qemu-system-aarch64", "-M", "virt", "-cpu", cpu, "-smp", "2", "-m", "1536", "-nographic", "-nodefaults",
-         "-serial", f"file:{scratch}/console-{cpu}", "-kernel", str(folder / "vmlinuz"),
+         "-serial", f"file:{scratch}/console-{host}", "-kernel", str(folder / "vmlinuz"),
          "-initrd", str(folder / "initrd"), "-append", "console=ttyAMA0 quiet rdinit=/init",
          "-drive", f"if=none,id=d,format=raw,file={folder}/disk.img,snapshot=on", "-device", "virtio-blk-pci,drive=d",
          "-netdev", f"user,id=n,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22",
@@ -210,16 +243,15 @@ def running(folder: Path, cpu: str, scratch: Path) -> Iterator[Path]:
         stdin=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
-        _await(config, machine, scratch / f"console-{cpu}")
+        _await([*SSH, "-F", str(config), host, "true"], machine, scratch / f"console-{host}")
         yield config
     finally:
         machine.kill()
         machine.wait()
 
 
-def _await(config: Path, machine: subprocess.Popen[bytes], console: Path) -> None:
+def _await(command: list[str], machine: subprocess.Popen[bytes], console: Path) -> None:
     deadline = time.monotonic() + 600
-    command = ["ssh", "-F", str(config), "-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "pi", "true"]
     while subprocess.run(command, capture_output=True).returncode:
         said = console.read_text(errors="replace")[-2000:] if console.exists() else ""
         assert machine.poll() is None and time.monotonic() < deadline, said

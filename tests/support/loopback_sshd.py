@@ -46,7 +46,9 @@ def changed(config: Path, folder: Path, pattern: str, replacement: str) -> Path:
 class Sshd:
     """The server, its keys, and a client config in which `pi` is its host. Its user's cache folder is `cache`."""
 
-    def __init__(self, folder: Path, cache: Path | None = None, path: str | None = None, **environment: str) -> None:
+    def __init__(
+        self, folder: Path, cache: Path | None = None, path: str | None = None, more: str = "", **environment: str
+    ) -> None:
         assert SSHD is not None
         self.folder = folder
         self.cache = cache or folder / "cache"
@@ -65,7 +67,7 @@ class Sshd:
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.host_key}\nPidFile {folder}/sshd.pid\n"
             f"AuthorizedKeysFile {authorized}\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
             f"PermitRootLogin prohibit-password\nSubsystem sftp internal-sftp\n"
-            f"SetEnv {' '.join(f'{key}={value}' for key, value in variables.items())}\n"
+            f"SetEnv {' '.join(f'{key}={value}' for key, value in variables.items())}\n{more}"
         )
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)  # where sshd locks itself in
