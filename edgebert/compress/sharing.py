@@ -109,7 +109,7 @@ def averaged(learner: Learner, device: torch.device) -> DistributedDataParallel:
     training adds in the same order.
     """
     devices = [device] if device.type == "cuda" else None
-    return DistributedDataParallel(learner, devices, forward_sync_buffers=False, find_unused_parameters=True)
+    return DistributedDataParallel(learner, devices, find_unused_parameters=True)
 
 
 def _counted(batch: Batch) -> Tensor:

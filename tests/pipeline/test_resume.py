@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import signal
 import subprocess
@@ -11,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from small_recipe import write_recipe
+from small_recipe import ids, write_recipe
 
 STAGES = ("teacher …", "student …", "export onnx-int8 …", "export openvino-int8 …", "export tflite-int8 …",
           "measure local …")  # fmt: skip
@@ -28,11 +27,6 @@ def finish(recipe: Path, out: Path) -> dict[str, str]:
     _, told = process.communicate(timeout=1200)
     assert process.returncode == 0, told
     return ids(out)
-
-
-def ids(out: Path) -> dict[str, str]:
-    report = json.loads((out / "report.json").read_text("utf-8"))
-    return {step["name"]: step["id"] for step in report["lineage"]}
 
 
 def kill_after(recipe: Path, out: Path, seconds: float) -> bool:

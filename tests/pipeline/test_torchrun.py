@@ -14,8 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_recipe import write_recipe
-from test_resume import ids
+from small_recipe import ids, write_recipe
 
 import edgebert.parallel
 from edgebert.artifact import content_hash
@@ -96,13 +95,9 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recipe")
     texts = [f"turn {what} in the {room} {how}" for what in ("heating", "light", "radio") for room in ("hall", "attic")
              for how in ("on", "off", "up", "down", "later")]  # fmt: skip
-    (folder / "more.txt").write_text("\n".join(texts), "utf-8")
-    data = {"unlabelled": {"path": "more.txt"}}
-    path = write_recipe(folder, ["onnx-int8"], distill=DISTILL, measure={"launches": 1})
-    content = json.loads(path.read_text("utf-8"))
-    content["data"] |= data
-    path.write_text(json.dumps(content), "utf-8")
-    return path
+    (folder / "more.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), "utf-8")
+    more = {"unlabelled": {"path": "more.jsonl"}}
+    return write_recipe(folder, ["onnx-int8"], distill=DISTILL, measure={"launches": 1}, data=more)
 
 
 @pytest.fixture(scope="module")

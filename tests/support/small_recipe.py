@@ -1,4 +1,4 @@
-"""A recipe on a slice of the example that takes half a minute: a teacher from scratch, one layer of it, small exports."""
+"""Half a minute of work on a slice of the example: a teacher from scratch, one layer of it, small exports."""
 
 from __future__ import annotations
 
@@ -36,3 +36,9 @@ def write_recipe(folder: Path, exports: Sequence[str], **sections: Mapping[str, 
     path = folder / "small.yaml"
     path.write_text(json.dumps(recipe), "utf-8")
     return path
+
+
+def ids(out: Path) -> dict[str, str]:
+    """Of everything that a run has made, by name."""
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    return {step["name"]: step["id"] for step in report["lineage"]}
