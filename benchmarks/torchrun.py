@@ -213,8 +213,8 @@ def main() -> None:
     again = run(given, given.work / f"seed-{first}.yaml", out, given.processes)
     same = again.content == more[first].content
     table = markdown(given, one, more, (
-        f"One of {given.processes} processes was killed with SIGKILL after the checkpoint of step {told.read_text()}; the same "
-        f"command went on and came to {'the same student, byte for byte' if same else 'ANOTHER student'} "
+        f"One of {given.processes} processes was killed with SIGKILL after the checkpoint of step {told.read_text()}; "
+        f"the same command went on and came to {'the same student, byte for byte' if same else 'ANOTHER student'} "
         f"({again.metric:.2%})."
     ))  # fmt: skip
     print(table)

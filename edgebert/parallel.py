@@ -28,6 +28,9 @@ from edgebert.processes import die_with_parent
 #: How long a process may keep the others waiting within a training, and all of them may take to find one another.
 PATIENCE = timedelta(minutes=10)
 
+#: How often one that waits for rank 0 looks whether another has failed meanwhile.
+_LOOK = timedelta(seconds=10)
+
 #: What a launcher tells its processes; without all of the first line there is but one.
 _NEEDED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _TOLD = (*_NEEDED, "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK", "ROLE_WORLD_SIZE")
@@ -76,10 +79,10 @@ def join() -> None:
     if rank() > 0:
         warnings.simplefilter("ignore")
         logging.disable(logging.CRITICAL)
-    from torch import distributed
+    from torch.distributed.rendezvous import rendezvous
 
     try:
-        store, _, _ = next(distributed.rendezvous("env://", timeout=PATIENCE))
+        store, _, _ = next(rendezvous("env://", timeout=PATIENCE))
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise TrainingError(
@@ -111,7 +114,7 @@ def connect() -> None:
             )
         torch.cuda.set_device(own)
         backend = "cpu:gloo,cuda:nccl"
-    store = distributed.PrefixStore("group", _joined().store)
+    store = _joined().store
     distributed.init_process_group(backend, store=store, rank=rank(), world_size=world(), timeout=PATIENCE)
 
 
@@ -212,7 +215,7 @@ def _came(store: Any, key: str) -> bool:
     from torch import distributed
 
     try:
-        store.wait([key], timedelta(seconds=10))
+        store.wait([key], _LOOK)
     except distributed.DistStoreError:
         if store.check(["edgebert/failed"]):
             raise TrainingError(_ENDED, _AGAIN) from None

@@ -7,7 +7,9 @@ task and loss -> [relative error of the gradients, error of the loss].
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -133,8 +135,16 @@ def errors(kind: str, name: str, size: int) -> list[float]:
     return [float(error), abs(float(mean / parallel.world() - expected.detach()))]
 
 
+def late() -> str:
+    """What rank 0 says after the others have looked several times."""
+    time.sleep(0.5)
+    return "worth waiting for"
+
+
 def main() -> None:
     """Print the errors."""
+    parallel._LOOK = timedelta(seconds=0.1)
+    assert parallel.first(late) == "worth waiting for"
     parallel.connect()
     found = {}
     for kind, objective in OBJECTIVES.items():
