@@ -99,6 +99,12 @@ class PlannedTrainer(Trainer):
         """Nobody asks."""
         return 0
 
+    def store_flos(self) -> None:
+        """Nothing: it would wait for all processes, and one saves alone."""
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        """Nothing: each step is seeded anew."""
+
 
 class _Watch(TrainerCallback):
     """Seeds each step, tells how far the training is, and has it saved now and then."""
