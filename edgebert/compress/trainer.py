@@ -15,6 +15,7 @@ from transformers.trainer_callback import PrinterCallback
 from edgebert import parallel
 from edgebert.compress.batches import Plan
 from edgebert.compress.checkpoints import seal
+from edgebert.compress.kernels import QuickAttention
 from edgebert.compress.noise import mix
 from edgebert.compress.sharing import Learner, SharedCollate, averaged
 from edgebert.errors import TrainingError
@@ -80,9 +81,9 @@ class PlannedTrainer(Trainer):
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """The job's loss, a scalar."""
-        if parallel.world() == 1:
-            return self._job.loss(model, inputs, None)
-        return model(inputs, inputs.pop("share").compared(self.args.device))
+        share = inputs.pop("share").compared(self.args.device) if parallel.world() > 1 else None
+        with QuickAttention():
+            return self._job.loss(model, inputs, None) if share is None else model(inputs, share)
 
     def _wrap_model(self, model: Any, training: bool = True, dataloader: Any = None) -> Any:
         """With several processes the loss is computed inside of what averages the gradients.

@@ -37,7 +37,7 @@ from edgebert.progress import Progress
 from edgebert.tasks import Answered, Record, Task
 from edgebert.tokenization import load_tokenizer
 
-_FINGERPRINT_VERSION = 5
+_FINGERPRINT_VERSION = 6
 
 Batch = dict[str, Tensor]
 

@@ -68,6 +68,20 @@ def test_longer_texts_are_no_slowness() -> None:
     assert compare_latency(timed(first), timed(longer)).word == "no difference seen"
 
 
+def test_the_same_texts_are_compared_text_by_text() -> None:
+    """Half of what a text takes lies in more than its length, and launches draw few: their mix is no difference."""
+    random = np.random.default_rng(4)
+    first = trace(random, QUIET, samples=20)
+    kinds = [np.exp(random.normal(0, 0.5, len(launch))) for launch in first.ms]
+
+    def told(other: Trace) -> Timed:
+        return Timed([(np.asarray(m) * kind).tolist() for m, kind in zip(other.ms, kinds, strict=True)], first.tokens)
+
+    again = Trace([[m * 1.1 for m in launch] for launch in first.ms], first.tokens)
+    assert compare_latency(told(first), told(again)).ratio == pytest.approx(1.1, abs=0.001)
+    assert compare_latency(told(first), told(again)).word == "slower"
+
+
 def test_another_tokenizer_over_the_same_texts_is_compared_text_by_text() -> None:
     """Half the tokens for each text, and 10 % slower for it: by length it would look twice as slow."""
     random = np.random.default_rng(3)
