@@ -33,7 +33,15 @@ _LOOK = timedelta(seconds=10)
 
 #: What a launcher tells its processes; without all of the first line there is but one.
 _NEEDED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-_TOLD = (*_NEEDED, "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK", "ROLE_WORLD_SIZE")
+_TOLD = (
+    *_NEEDED,
+    "LOCAL_WORLD_SIZE",
+    "GROUP_RANK",
+    "GROUP_WORLD_SIZE",
+    "ROLE_RANK",
+    "ROLE_WORLD_SIZE",
+    "ACCELERATE_TORCH_DEVICE",
+)
 _ENDED = "another process of this training has ended, or has not answered for 10 minutes"
 _AGAIN = "start the same command again: it goes on from the last checkpoint"
 
@@ -114,6 +122,8 @@ def connect() -> None:
             )
         torch.cuda.set_device(own)
         backend = "cpu:gloo,cuda:nccl"
+    else:
+        os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"  # it would be cpu:0, where torch loads no checkpoint to
     store = _joined().store
     distributed.init_process_group(backend, store=store, rank=rank(), world_size=world(), timeout=PATIENCE)
 
