@@ -30,10 +30,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from edgebert import metrics
 from edgebert.artifact import content_hash
 from edgebert.devices.facts import linux_facts
 from edgebert.stages import tools
+from edgebert.statistics import mean_interval
 
 ROOT = Path(__file__).parents[1]
 QUIET = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -159,7 +159,7 @@ def markdown(given: argparse.Namespace, one: dict[int, Trained], more: dict[int,
         other = more[seed]
         told = []
         for trained in (alone, other):
-            found = metrics.interval("accuracy", trained.right)
+            found = mean_interval(trained.right)
             told.append(f"{trained.metric:.2%} ({percent((found.low, found.high))})")
         same = float((alone.answers == other.answers).mean())
         lines.append(f"| {seed} | {told[0]} | {told[1]} | {same:.2%} | {alone.seconds:.0f} | {other.seconds:.0f} |")
