@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,8 @@ def markdown(given: argparse.Namespace, one: dict[int, Trained], more: dict[int,
     within = "within" if wide[0] <= np.mean(more_s) <= wide[1] else "outside"
     apart = [b - a for a, b in zip(alone_s, more_s, strict=True)]
     both = seeds_interval(apart)
+    pairs = list(combinations([trained.answers for trained in one.values()], 2))
+    seeds = float(np.mean([(a == b).mean() for a, b in pairs]))
     facts = linux_facts()
     versions = ", ".join(f"{tool} {version}" for tool, version in tools("torch", "transformers", "accelerate").items())
     return "\n".join([
@@ -176,6 +179,8 @@ def markdown(given: argparse.Namespace, one: dict[int, Trained], more: dict[int,
         f"{np.mean(more_s):.2%} by {given.processes}: {within} it. "
         f"Difference, seed by seed: {100 * np.mean(apart):+.2f} points "
         f"({100 * both[0]:+.2f} to {100 * both[1]:+.2f}).", "",
+        f"Students of two seeds give the same answer to {seeds:.2%} of the texts: their metrics may be equal, they are "
+        "not.", "",
         resumed, "",
         f"{given.labels} labels of CLINC150, {len(next(iter(one.values())).right)} test texts; {given.train} training "
         f"texts a label, {given.epochs} epochs; gloo, one thread a process, all on one core: the seconds say what "
