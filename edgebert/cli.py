@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from edgebert import __version__, cli_answers, cli_output
+from edgebert import __version__, cli_answers, cli_output, parallel
 from edgebert.cli_output import Group, Verb
 from edgebert.errors import UsageError
 
@@ -36,6 +36,8 @@ def columns(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:
     """A fine-tuned BERT in, INT8 artifacts out, each proven on the device it is for."""
+    if click.get_current_context().invoked_subcommand not in ("run", "demo"):
+        parallel.leave()  # only trainings are divided among processes
 
 
 @main.command(cls=Verb, example="edgebert demo --out build/demo")
@@ -83,6 +85,7 @@ def run(
     What is done is kept: a run that was ended goes on where it was. Exit code 1 when a gate fails.
     """
     if dry_run:
+        parallel.leave()
         from edgebert.dryrun import dry_run as plan
 
         click.echo(plan(recipe, out, devices))
@@ -139,7 +142,7 @@ def predict(artifact: Path, texts: tuple[str, ...], threads: str, as_json: bool)
     from edgebert import load
 
     with load(artifact, threads=cli_answers.threads(threads)) as model:
-        for text in texts or cli_output.lines_of_stdin():
+        for text in texts or cli_answers.lines_of_stdin():
             given = cli_answers.question(text, model.task.roles)
             answer = model.predict(given)
             if as_json:

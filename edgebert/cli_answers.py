@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
+
+import click
 
 from edgebert import cli_output
 from edgebert.errors import DataError, UsageError
@@ -34,6 +37,19 @@ def threads(written: str) -> int | Literal["auto"]:
         told = f"--threads {written!r} is neither a positive number nor auto"
         raise UsageError(told, "such as --threads 2, or --threads auto") from error
     return found
+
+
+def lines_of_stdin() -> Iterator[str]:
+    """Texts from stdin, one a line; empty lines are passed over. Raises DataError for bytes that are not UTF-8."""
+    if sys.stdin.isatty():
+        click.echo("reading texts from the terminal, one a line; end with Ctrl-D", err=True)
+    for number, raw in enumerate(sys.stdin.buffer, 1):
+        try:
+            text = raw.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise DataError(f"stdin, line {number}: not UTF-8 (byte {error.start})", "convert it to UTF-8") from error
+        if text.strip():
+            yield text
 
 
 def columns(text: str, label: str, named: Sequence[str]) -> dict[str, str]:

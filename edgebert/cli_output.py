@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgebert import __version__, kept
-from edgebert.errors import DataError, EdgebertError, MissingExtra, UsageError
+from edgebert import __version__, kept, parallel
+from edgebert.errors import EdgebertError, MissingExtra, UsageError
 from edgebert.progress import Progress, for_stderr
 
 if TYPE_CHECKING:
@@ -56,7 +56,9 @@ class Group(click.Group):
             self._tell(
                 ctx, f"the package {error.name!r} is not installed", 'install it with: pip install "edgebert[host]"'
             )
-        except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
+        except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError) as error:
+            if parallel.rank() > 0:  # rank 0 says the same
+                sys.exit(getattr(error, "exit_code", 1))
             raise
         except Exception as error:
             code = BUG
@@ -70,6 +72,8 @@ class Group(click.Group):
     @staticmethod
     def _tell(ctx: click.Context, message: str, hint: str) -> None:
         close_progress()
+        if not parallel.speaks():
+            return
         if ctx.params.get("debug"):
             traceback.print_exc()
         click.echo(f"error: {printable(message)}", err=True)
@@ -111,19 +115,6 @@ def numbers(option: str, written: str) -> tuple[int, ...]:
         told = f"{option} {written!r} is not a list of different positive numbers"
         raise UsageError(told, f"such as {option} {'1,2' if option == '--threads' else '16,32'}")
     return found
-
-
-def lines_of_stdin() -> Iterator[str]:
-    """Texts from stdin, one a line; empty lines are passed over. Raises DataError for bytes that are not UTF-8."""
-    if sys.stdin.isatty():
-        click.echo("reading texts from the terminal, one a line; end with Ctrl-D", err=True)
-    for number, raw in enumerate(sys.stdin.buffer, 1):
-        try:
-            text = raw.decode("utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise DataError(f"stdin, line {number}: not UTF-8 (byte {error.start})", "convert it to UTF-8") from error
-        if text.strip():
-            yield text
 
 
 def run(

@@ -1,7 +1,8 @@
 """The flow: recipe ─► teacher ─► student ─► artifacts ─► device runs ─► report.
 
 `run` is the whole of it. Each stage is skipped when its result is there (see `edgebert.stages`), so that a run
-that was ended at any point goes on where it was.
+that was ended at any point goes on where it was. Several processes may run it together until the student is there
+(see `edgebert.parallel`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgebert import exporting, steps
+from edgebert import exporting, parallel, steps
 from edgebert.check import connected
 from edgebert.errors import DeviceError, UsageError
 from edgebert.progress import SILENT, Progress
@@ -43,19 +44,25 @@ def run(
 
     Raises:
         EdgebertError: whatever is wrong, with how to mend it; what was finished stays finished.
+        SystemExit: in the other processes, where torchrun has started several, once they are no longer needed.
     """
+    parallel.join()
+    if parallel.rank() > 0:
+        progress = SILENT
     if until not in STAGES:
         raise UsageError(f"there is no stage {until!r}", f"one of: {', '.join(STAGES)}")
     plan = load_recipe(recipe)
-    _look_for(devices or plan.devices, progress)
+    parallel.alone(lambda: _look_for(devices or plan.devices, progress))
     with Store(out or default_out(recipe), progress) as store:
         task = steps.task_of(plan)
         _check_graphs(plan, task)
         splits = steps.read_splits(plan, task, progress)
         teacher = steps.teach(plan, task, splits, store)
         if until == "teacher":
+            parallel.leave()
             return None
         student = steps.compress(plan, task, splits, teacher, store)
+        parallel.leave()
         if until == "student":
             return None
         made = steps.export(plan, task, splits, teacher, student, store)

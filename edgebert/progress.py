@@ -6,6 +6,8 @@ import sys
 import time
 from typing import Any, Protocol
 
+from edgebert import parallel
+
 
 class Progress(Protocol):
     """What long work reports to."""
@@ -86,5 +88,7 @@ SILENT: Progress = Silent()
 
 
 def for_stderr() -> Progress:
-    """Bars when stderr is a terminal, plain lines elsewhere."""
+    """Bars when stderr is a terminal, plain lines elsewhere; nothing of a process that trains along with another."""
+    if parallel.rank() > 0:
+        return SILENT
     return Bars() if sys.stderr.isatty() else Lines()

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
+from edgebert import parallel
 from edgebert.artifact import content_hash, sha256
 from edgebert.errors import UsageError
 from edgebert.progress import Progress
@@ -48,7 +49,10 @@ class Key:
 
 
 class Store:
-    """The output folder of a run: locked while the run goes on, remembering what is done."""
+    """The output folder of a run: locked while the run goes on, remembering what is done.
+
+    Processes that train together share it; rank 0 alone locks it and remembers.
+    """
 
     def __init__(self, out: Path, progress: Progress) -> None:
         self.out = out
@@ -60,8 +64,17 @@ class Store:
         """Lock the folder.
 
         Raises:
-            UsageError: another run holds it, or it holds something else than a run.
+            UsageError: another run holds it, it holds something else than a run, or not all processes see it.
         """
+        parallel.alone(self._take)
+        if not self.state.is_dir():
+            raise UsageError(
+                f"process {parallel.rank()} does not see {self.state}, which process 0 has made",
+                "give --out a folder that all machines share",
+            )
+        return self
+
+    def _take(self) -> None:
         if self.out.exists() and not self.out.is_dir():
             raise UsageError(f"--out {self.out} is a file", "give a folder")
         if self.out.is_dir() and not self.state.is_dir() and any(self.out.iterdir()):
@@ -83,7 +96,6 @@ class Store:
         self._lock.truncate(0)
         self._lock.write(str(os.getpid()))
         self._lock.flush()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -107,13 +119,13 @@ class Store:
 
     def stage(self, name: str, key: Key, outputs: Sequence[Path], make: Callable[[], object]) -> None:
         """Run `make`, which writes `outputs` (files or folders below the output folder), unless it is done."""
-        if self.is_done(name, key, outputs):
+        if parallel.first(lambda: self.is_done(name, key, outputs)):
             self.progress.say(f"{name}: kept")
             return
         self.progress.say(f"{name} …")
-        self._record(name).unlink(missing_ok=True)
+        parallel.alone(lambda: self._record(name).unlink(missing_ok=True))
         make()
-        write_json(self._record(name), {"key": key.digest, "outputs": self._hashes(outputs)})
+        parallel.alone(lambda: write_json(self._record(name), {"key": key.digest, "outputs": self._hashes(outputs)}))
 
     def _record(self, name: str) -> Path:
         return self.state / "stages" / f"{slug(name)}.json"

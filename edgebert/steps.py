@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebert import artifact as artifacts
-from edgebert import data, exporting, stages, tasks, teacher
+from edgebert import data, exporting, parallel, stages, tasks, teacher
 from edgebert.check import Candidate, Plan
 from edgebert.compress.distill import distill
 from edgebert.compress.finetune import fine_tune
@@ -64,7 +64,7 @@ def task_of(recipe: Recipe) -> Task:
     spec = recipe.teacher
     options: Mapping[str, Any] = recipe.options
     if not isinstance(spec, FineTuneSpec):
-        options = teacher.options(teacher.resolve(spec, recipe.folder), recipe.task, recipe.options)
+        options = teacher.options(_found(recipe, spec), recipe.task, recipe.options)
     return tasks.get(recipe.task, recipe.task_settings(options))
 
 
@@ -92,7 +92,7 @@ def teach(recipe: Recipe, task: Task, splits: Splits, store: Store) -> Teacher:
         path = store.out / "teacher"
         labels = list(recipe.labels or data.labels_of(splits.train, task))
         check_splits(recipe, task, splits, labels)
-        base = teacher.resolve(spec.base, recipe.folder) if spec.base else None
+        base = _found(recipe, spec.base) if spec.base else None
         inputs = {"train": splits.hashes["train"], "validation": splits.hashes["validation"]}
         if base is not None:
             inputs["base"] = teacher.check_body(base, base.name).content_hash
@@ -108,7 +108,8 @@ def teach(recipe: Recipe, task: Task, splits: Splits, store: Store) -> Teacher:
 
         store.stage("teacher", key, [path], make)
         return teacher.inspect(path, name="teacher", task=task, labels=labels)
-    path = teacher.with_tokenizer(teacher.resolve(spec, recipe.folder), store.state / "teacher")
+    path = _found(recipe, spec)
+    path = Path(parallel.first(lambda: str(teacher.with_tokenizer(path, store.state / "teacher"))))
     found = teacher.inspect(path, name=Path(spec).name, task=task, labels=recipe.labels)
     check_splits(recipe, task, splits, found.labels)
     store.progress.say(f"teacher: {found.name}, {found.layers} layers, {found.parameters:,} parameters")
@@ -121,7 +122,7 @@ def compress(recipe: Recipe, task: Task, splits: Splits, taught: Teacher, store:
     inputs = {"teacher": taught.content_hash} | {k: splits.hashes[k] for k in ("train", "validation", "unlabelled")}
     corpus = recipe.path_of(recipe.student.corpus) if recipe.student.corpus else None
     inputs |= {"corpus": artifacts.sha256(corpus)} if corpus else {}
-    asked = teacher.resolve(recipe.masked_lm, recipe.folder) if recipe.masked_lm else None
+    asked = _found(recipe, recipe.masked_lm) if recipe.masked_lm else None
     inputs |= {"masked_lm": teacher.check_body(asked, asked.name).content_hash} if asked else {}
     # Of the lengths only the last decides: it cuts the texts and the positions.
     sections = recipe.section_json("task", "labels", "student", "distill", "qat") + _settings(task)
@@ -131,13 +132,13 @@ def compress(recipe: Recipe, task: Task, splits: Splits, taught: Teacher, store:
         work = store.work(f"student-{key.digest[:16]}")
         texts = Texts((splits.train, splits.validation, splits.unlabelled), corpus)
         unseen = [text for record in splits.test for text in texts_of(record)]  # counted, never trained on
-        start = build_student(
+        parallel.alone(lambda: build_student(
             taught, recipe.student, task=task, texts=texts, unseen=unseen, max_length=recipe.max_length,
             out=work / "start", intermediate_size=recipe.student.intermediate_size, seed=recipe.distill.seed,
             progress=store.progress,
-        )  # fmt: skip
+        ))  # fmt: skip
         distill(
-            taught, start.path, recipe.distill, task=task, layer_map=start.layer_map,
+            taught, work / "start", recipe.distill, task=task,
             train=chain(splits.train, splits.unlabelled), validation=splits.validation, labels=taught.labels,
             lengths=recipe.lengths, out=path, work=work / "training", progress=store.progress,
             masked_lm=asked, qat=recipe.qat,
@@ -308,6 +309,11 @@ def _sample(recipe: Recipe, splits: Splits, store: Store, name: str, most: int) 
 def _said(record: Record) -> dict[str, Any]:
     """A record without the line that it stands on."""
     return {role: value for role, value in record.items() if role != "line"}
+
+
+def _found(recipe: Recipe, name: str) -> Path:
+    """A folder or hub id, fetched once for all processes of a machine."""
+    return parallel.in_turn(lambda: teacher.resolve(name, recipe.folder))
 
 
 def _settings(task: Task) -> str:

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgebert import parallel
 from edgebert.compress import replacement
 from edgebert.compress.augment import Augmenter
 from edgebert.compress.batches import Examples, Ragged
 from edgebert.compress.words import lexicon
+from edgebert.errors import TrainingError
 from edgebert.progress import Progress
 from edgebert.tasks import Task
 
@@ -56,15 +58,21 @@ class Copies:
         if copy not in self._held:
             if self.count is None:
                 self._held.clear()
-            self._held[copy] = self._read(copy) or self._made(copy, self.augmenter)
+            self._held[copy] = parallel.in_turn(lambda: self._read(copy) or self._made(copy))
         return self._held[copy]
 
     def lengths(self, count: int) -> NDArray[np.int64]:
         """Tokens of each text of the first copies, int64 [count, texts]."""
         return np.stack([self(copy).ids.lengths for copy in range(count)])
 
-    def _made(self, copy: int, augmenter: Augmenter) -> Examples:
-        made = augmenter.copy(self.original, copy, self.progress)
+    def _made(self, copy: int) -> Examples:
+        if parallel.rank() > 0:  # it was not given all that it takes
+            raise TrainingError(
+                f"{self._file(copy)}, which process 0 has written, cannot be read by process {parallel.rank()}",
+                "give --out a folder that all machines share",
+            )
+        assert self.augmenter is not None
+        made = self.augmenter.copy(self.original, copy, self.progress)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self._file(copy)
         half = path.with_name(f".{path.name}.{os.getpid()}")
@@ -118,7 +126,7 @@ def copies_of(
     if spec.augment is not None:
         words = lexicon(start)
         others = None
-        if spec.augment.words:
+        if spec.augment.words and parallel.rank() == 0:  # who makes the copies
             others = replacement.replacer(
                 replacement.masked_lm(masked_lm) if masked_lm else source, masked_lm or teacher, words, examples,
                 fitted=masked_lm is None, max_length=max_length, bf16=spec.precision == "bf16",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgebert import tasks
+from edgebert import parallel, tasks
 from edgebert.artifact import sha256
 from edgebert.compress.batches import batch_of, digest, encode
 from edgebert.compress.checkpoints import CHECKPOINT_EVERY
@@ -98,7 +98,7 @@ def distill(
     hugging_face()
     from edgebert.compress import qat as quantization
     from edgebert.compress import training
-    from edgebert.compress.heads import callable_model
+    from edgebert.compress.heads import callable_model, rebuilt
 
     weights = checked(spec, task)
     student = load_student(start)
@@ -107,7 +107,7 @@ def distill(
     with training.repeatable(threads):
         model = load_model(start, task)
         dropout = set_dropout(model.config, 0.0)  # for a new model of this configuration, made here:
-        model = _rebuilt(model)
+        model = rebuilt(model)
         source = load_model(teacher.path, task, labels=labels or None)
         channels = channels_of(start)
         check_shapes(weights, spec, model.config, source.config, channels)
@@ -172,7 +172,7 @@ def distill(
                 training.train(job("qat", settings, replace(whole, recall=None)))
         if recall is not None:
             recall.close()
-        if validation:
+        if validation and parallel.rank() == 0:
             answering = callable_model(model, task)
             value = training.evaluate(answering, task, validation, start, labels, lengths[-1])
             if value is not None:
@@ -181,6 +181,13 @@ def distill(
         ranges = quantizers.settle() if quantizers is not None else None
     for key, value in dropout.items():
         setattr(model.config, key, value)
+    parallel.alone(lambda: _save(model, start, out, work, ranges))
+    return load_student(out)
+
+
+def _save(model: Any, start: Path, out: Path, work: Path, ranges: Mapping[str, tuple[float, float]] | None) -> None:
+    from edgebert.compress import qat as quantization
+
     with new_folder(out) as folder:
         save_model(model, folder)
         for name in _TOKENIZER_FILES:
@@ -190,7 +197,6 @@ def distill(
         if ranges is not None:
             quantization.save(ranges, folder)
     shutil.rmtree(work, ignore_errors=True)
-    return load_student(out)
 
 
 def _once(job: Any) -> None:
@@ -200,11 +206,15 @@ def _once(job: Any) -> None:
     from edgebert.compress import training
 
     kept = job.work.parent / f"{job.name}-{training.fingerprint(job)[:16]}.safetensors"
-    if not kept.is_file():
-        training.train(job)
+
+    def save() -> None:
         half = kept.with_suffix(".half")
         save_file({name: weight.contiguous().clone() for name, weight in job.model.state_dict().items()}, half)
         half.replace(kept)
+
+    if not parallel.first(kept.is_file):
+        training.train(job)
+        parallel.alone(save)
     job.model.load_state_dict(load_file(kept), strict=True)
 
 
@@ -221,11 +231,16 @@ def _recall(
     also = {"hidden": 1.0} if spec.layerwise_epochs else {}
     asked = replace(whole, weights={**also, **whole.weights})
     first = (0,) if whole.weights.get("embedding") else ()
-    recall = Recall(
-        asked.ask, work / "teacher", lengths=copies.lengths(kept), copies=kept, budget=spec.cache_gb * 1e9,
-        hidden=(*first, *sorted({layer + 1 for layer in whole.layers})), probe=collate([(0, 0)]),
-        per_token=objective(whole.task).answers_per_token, identity={**identity, "settings": spec.model_dump()},
-    )  # fmt: skip
+    lengths, probe = copies.lengths(kept), collate([(0, 0)])
+
+    def recalling() -> Recall:
+        return Recall(
+            asked.ask, work / "teacher", lengths=lengths, copies=kept, budget=spec.cache_gb * 1e9,
+            hidden=(*first, *sorted({layer + 1 for layer in whole.layers})), probe=probe,
+            per_token=objective(whole.task).answers_per_token, identity={**identity, "settings": spec.model_dump()},
+        )  # fmt: skip
+
+    recall = parallel.in_turn(recalling)
     size = recall.size / 1e9
     progress.say(f"distil: the teacher's answers to {recall.share:.0%} of the texts are kept, {size:.2f} GB at most")
     return recall
@@ -265,12 +280,3 @@ class _Collate:
         batch = batch_of(texts, rows, self.pad_id, self._task)
         known = {"teacher_ids": torch.from_numpy(self._to_teacher[batch["input_ids"].numpy()])}
         return batch | known | {"rows": torch.tensor(pairs)}
-
-
-def _rebuilt(model: Any) -> Any:
-    """The same weights in a model made from its configuration as it is now."""
-    from edgebert.compress.heads import same_class
-
-    fresh = same_class(model, model.config)
-    fresh.load_state_dict(model.state_dict(), strict=True)
-    return fresh

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgebert import tasks
+from edgebert import parallel, tasks
 from edgebert.compress.batches import Examples, batch_of, digest, encode
 from edgebert.compress.checkpoints import CHECKPOINT_EVERY
 from edgebert.compress.folder import (
@@ -35,6 +35,7 @@ from edgebert.teacher import Teacher, check_body, inspect
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from edgebert.compress.sharing import Share
     from edgebert.compress.training import Batch
     from edgebert.progress import Progress
     from edgebert.recipe import FineTuneSpec, ScratchSpec
@@ -95,8 +96,7 @@ def fine_tune(
             start = _from_body(body, task, labels, lengths[-1], spec.seed)
         if getattr(task, "problem", "") == "regression":  # else the first epochs go into finding the mean
             start.model.classifier.bias.data.fill_(float(np.mean([record["label"] for record in train])))
-        with new_folder(work / "start") as folder:
-            write_tokenizer(folder, start.tokenizer, start.specials, lengths[-1])
+        parallel.alone(lambda: _save_start(start, work / "start", lengths[-1]))
         examples = encode(train, work / "start", task, labels, lengths[-1])
         collate = _Collate(examples, start, spec.seed, task)
         training.train(
@@ -114,15 +114,19 @@ def fine_tune(
                 checkpoint_every=checkpoint_every,
             )
         )
-        if validation:
+        if validation and parallel.rank() == 0:
             value = training.evaluate(start.model, task, validation, work / "start", labels, lengths[-1])
             progress.say(f"fine-tune: {task.metric} {value:.2%} on the validation split")
-    with new_folder(out) as folder:
-        save_model(start.model, folder)
-        write_tokenizer(folder, start.tokenizer, start.specials, start.positions)
-        if start.licence_from is not None:
-            copy_licence(start.licence_from, folder)
-    shutil.rmtree(work, ignore_errors=True)
+
+    def save() -> None:
+        with new_folder(out) as folder:
+            save_model(start.model, folder)
+            write_tokenizer(folder, start.tokenizer, start.specials, start.positions)
+            if start.licence_from is not None:
+                copy_licence(start.licence_from, folder)
+        shutil.rmtree(work, ignore_errors=True)
+
+    parallel.alone(save)
     return inspect(out, name=out.name, task=task, labels=labels)
 
 
@@ -221,6 +225,11 @@ def _from_body(path: Path, task: Task, labels: Sequence[str], max_length: int, s
     return _Start(model, tokenizer, special_tokens(path, tokenizer), body.positions, {"base": body.content_hash}, path)
 
 
+def _save_start(start: _Start, path: Path, positions: int) -> None:
+    with new_folder(path) as folder:
+        write_tokenizer(folder, start.tokenizer, start.specials, positions)
+
+
 class _Collate:
     """Batches of noised word pieces with their labels."""
 
@@ -248,7 +257,7 @@ class _Loss:
     def __init__(self, task: Task) -> None:
         self._task = task
 
-    def __call__(self, model: Any, batch: Batch) -> Tensor:
+    def __call__(self, model: Any, batch: Batch, share: Share | None = None) -> Tensor:
         from edgebert.compress.training import accepts_types
 
         given = {name: batch[name] for name in ("input_ids", "attention_mask")}
@@ -256,6 +265,5 @@ class _Loss:
             given["token_type_ids"] = batch["token_type_ids"]
         found = model(**given)
         outputs = {name: found[name].float() for name in self._task.outputs}
-        return total(
-            Pair(objective(self._task), outputs, {}, batch["attention_mask"], batch["targets"], (), 1.0), {"label": 1.0}
-        )
+        mask, targets = batch["attention_mask"], batch["targets"]
+        return total(Pair(objective(self._task), outputs, {}, mask, targets, (), 1.0, share=share), {"label": 1.0})

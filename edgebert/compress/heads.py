@@ -42,6 +42,13 @@ def same_class(model: Any, config: Any) -> Any:
     return type(model)(config, **({"add_pooling_layer": False} if bare else {}))
 
 
+def rebuilt(model: Any) -> Any:
+    """The same weights in a model made from its configuration as it is now."""
+    fresh = same_class(model, model.config)
+    fresh.load_state_dict(model.state_dict(), strict=True)
+    return fresh
+
+
 def head_settings(task: Task, labels: Sequence[str] | None) -> dict[str, Any]:
     """What a configuration says of a head: its outputs' names, and the kind of problem."""
     problem = getattr(task, "problem", None)

@@ -16,6 +16,7 @@ from edgebert.tasks import Task
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from edgebert.compress.sharing import Share
     from edgebert.compress.training import Batch
 
 
@@ -65,8 +66,8 @@ class Imitation:
     channels: Any = None
     recall: Callable[[Batch], Seen] | None = None
 
-    def __call__(self, model: Any, batch: Batch) -> Tensor:
-        """The weighted sum for the batch, a scalar that has gradients for `model`."""
+    def __call__(self, model: Any, batch: Batch, share: Share | None = None) -> Tensor:
+        """The weighted sum for the batch, or a share of one, a scalar that has gradients for `model`."""
         import torch
 
         taught = self.ask(batch) if self.recall is None else self.recall(batch)
@@ -77,7 +78,7 @@ class Imitation:
         pair = Pair(
             objective(self.task), learned.outputs, taught.outputs, batch["attention_mask"], batch["targets"],
             self.layers, self.temperature, learned.hidden, taught.hidden, learned.projections, taught.projections,
-            attention, self.focus, self.entity_weight, self.outside,
+            attention, self.focus, self.entity_weight, self.outside, share,
         )  # fmt: skip
         with torch.autocast(batch["input_ids"].device.type, enabled=False):  # a loss is always in FP32
             pair = replace(pair, student_hidden=project(model, learned.hidden))

@@ -16,6 +16,8 @@ from edgebert.compress.objectives import Objective
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from edgebert.compress.sharing import Share, Unit
+
 
 @dataclass(frozen=True)
 class Projections:
@@ -44,7 +46,8 @@ class Pair:
     them; `layer_map[i]` is the teacher's layer (from 0) that the student's layer `i` came from. The `_projections` are
     those of the mapped layers alone, student and teacher in the same order. `focus` is how much more a text weighs in
     the logits loss that the teacher answers rightly, `entity_weight` how much more a token that it sees in an entity,
-    where `outside` is the column of the label `O`.
+    where `outside` is the column of the label `O`. `share` is what the windows are of a batch that several processes
+    divide among them.
     """
 
     objective: Objective
@@ -62,6 +65,7 @@ class Pair:
     focus: float = 0.0
     entity_weight: float = 0.0
     outside: int | None = None
+    share: Share | None = None
 
 
 def logits_loss(pair: Pair) -> Tensor:
@@ -208,7 +212,19 @@ READ_PROJECTIONS = frozenset({"attention_mse", "attention_kl", "relations"})
 ANSWERS = frozenset({"logits", "logits_mse", "label"})
 
 
+def unit_of(name: str, objective: Objective) -> Unit:
+    """What a loss is a mean over."""
+    if name == "logits":
+        return objective.unit
+    if name == "logits_mse":
+        return "tokens" if objective.answers_per_token else "rows"
+    return {"label": "known", "attention_mse": "pairs"}.get(name, "tokens")  # type: ignore[return-value]
+
+
 def total(pair: Pair, weights: Mapping[str, float]) -> Tensor:
-    """The weighted sum of the named losses, those of weight 0 left out."""
-    terms = [weight * LOSSES[name](pair) for name, weight in weights.items() if weight]
+    """The weighted sum of the named losses, those of weight 0 left out; of a share, its part in the batch's."""
+    values = {name: LOSSES[name](pair) for name, weight in weights.items() if weight}
+    if pair.share is not None:
+        values = {name: pair.share.weigh(value, unit_of(name, pair.objective)) for name, value in values.items()}
+    terms = [weights[name] * value for name, value in values.items()]
     return sum(terms[1:], start=terms[0])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgebert.compress.losses import Pair
+    from edgebert.compress.sharing import Unit
 
 IGNORED = -100
 
@@ -36,6 +37,7 @@ class Objective:
         label: the distance from the targets, a scalar; None where data has no right answers.
         per_token: a target has a number for each token.
         answers_per_token: the model's outputs have a row for each token.
+        unit: what `imitate` is a mean over (`sharing`).
     """
 
     targets: Callable[[Record, Sequence[Encoded], Mapping[str, int]], list[Target]]
@@ -43,6 +45,7 @@ class Objective:
     label: Callable[[Pair], Tensor] | None
     per_token: bool = False
     answers_per_token: bool = False
+    unit: Unit = "rows"
 
 
 def objective(task: Task) -> Objective:
@@ -175,11 +178,13 @@ def imitate_vector(pair: Pair) -> Tensor:
     """One minus the cosine with the teacher's vector, plus the squared error of the batch's similarities.
 
     The second keeps neighbours neighbours (Park et al. 2019, "Relational knowledge distillation", arXiv:1904.05068;
-    Tung & Mori 2019, arXiv:1907.09682).
+    Tung & Mori 2019, arXiv:1907.09682), those of other processes too.
     """
     from torch.nn import functional
 
     student, teacher = (functional.normalize(side["embedding"], dim=-1) for side in (pair.student, pair.teacher))
+    if pair.share is not None:
+        student, teacher = pair.share.whole(student), pair.share.whole(teacher)
     apart = 1.0 - (student * teacher).sum(dim=-1).mean()
     return apart + (student @ student.T - teacher @ teacher.T).square().mean()
 
@@ -232,9 +237,11 @@ OBJECTIVES = {
     "single-label": Objective(_single, imitate_label, label_single),
     "multi-label": Objective(_several, imitate_several, label_several),
     "regression": Objective(_number, imitate_number, label_number),
-    "token-classification": Objective(_tokens, imitate_tokens, label_tokens, per_token=True, answers_per_token=True),
+    "token-classification": Objective(
+        _tokens, imitate_tokens, label_tokens, per_token=True, answers_per_token=True, unit="tokens"
+    ),
     "question-answering": Objective(_answers, imitate_span, label_span, answers_per_token=True),
-    "embeddings": Objective(_no_targets, imitate_vector, None),
+    "embeddings": Objective(_no_targets, imitate_vector, None, unit="batch"),
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import signal
 import subprocess
@@ -11,36 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from small_recipe import ids, write_recipe
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "intents"
 STAGES = ("teacher …", "student …", "export onnx-int8 …", "export openvino-int8 …", "export tflite-int8 …",
           "measure local …")  # fmt: skip
-
-
-def write_recipe(folder: Path, exports: list[str]) -> Path:
-    """Half a minute of work on a slice of the example: a teacher from scratch, one layer of it, small exports."""
-    for name, count in (("train", 600), ("validation", 120), ("test", 120)):
-        lines = (EXAMPLE / f"{name}.jsonl").read_text("utf-8").splitlines(keepends=True)
-        step = len(lines) // count
-        (folder / f"{name}.jsonl").write_text("".join(lines[::step][:count]), "utf-8")
-    recipe = {
-        "task": "text-classification",
-        "teacher": {
-            "scratch": {"layers": 2, "hidden_size": 64, "heads": 2, "intermediate_size": 128, "vocabulary": 800},
-            "epochs": 12,
-            "lr": 2e-3,
-        },
-        "data": {name: {"path": f"{name}.jsonl", "label": "intent"} for name in ("train", "validation", "test")},
-        "lengths": [16, 32],
-        "student": {"layers": 1},
-        "distill": {"epochs": 8},
-        "export": exports,
-        "measure": {"launches": 2, "samples": 70, "repeats": 0},
-        "gates": {"max_metric_drop": None},
-    }
-    path = folder / "small.yaml"
-    path.write_text(json.dumps(recipe), "utf-8")
-    return path
 
 
 def start(recipe: Path, out: Path) -> subprocess.Popen[str]:
@@ -54,11 +27,6 @@ def finish(recipe: Path, out: Path) -> dict[str, str]:
     _, told = process.communicate(timeout=1200)
     assert process.returncode == 0, told
     return ids(out)
-
-
-def ids(out: Path) -> dict[str, str]:
-    report = json.loads((out / "report.json").read_text("utf-8"))
-    return {step["name"]: step["id"] for step in report["lineage"]}
 
 
 def kill_after(recipe: Path, out: Path, seconds: float) -> bool:
