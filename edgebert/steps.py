@@ -155,12 +155,7 @@ def export(
     calibration = _sample(recipe, splits, store, "calibration", CALIBRATION_RECORDS)
     most = TUNING_RECORDS_WINDOWED if task.windowed else TUNING_RECORDS
     tuning = _sample(recipe, splits, store, "tuning", most)
-    first = {
-        "name": taught.name,
-        "role": "teacher",
-        "hash": taught.content_hash,
-        "parameters": taught.parameters,
-    }
+    first = {"name": taught.name, "role": "teacher", "hash": taught.content_hash, "parameters": taught.parameters}
     wanted: list[tuple[str, Role, Path, str, str, Path, tuple[Mapping[str, Any], ...]]] = [
         ("teacher", "teacher", taught.path, "torch", "fp32", store.state / "baselines" / "teacher", ()),
         (
