@@ -161,7 +161,9 @@ class Standin:
         adbd = shlex.join([*enter, "env", "-i", *variables, "/system/bin/adbd", "--device_banner", "device"])
         script += f"{adbd} &\nwait  # as the first process it takes in the orphans, as init does\n"
         log = (self._scratch / "adbd.log").open("wb")
-        command = [*self._enter(), "unshare", "--mount", "--pid", "--fork", "sh", "-c", script]
+        # A shell cannot trap what its parent ignores, and under nohup that is the signal of a line that is cut.
+        heeding = ["env", "--default-signal=HUP"]
+        command = [*heeding, *self._enter(), "unshare", "--mount", "--pid", "--fork", "sh", "-c", script]
         self._device = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         self.wait(lambda: b"connected" in self.adb("connect", SERIAL).stdout and self.state() == "device")
 
