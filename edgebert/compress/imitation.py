@@ -80,9 +80,10 @@ class Imitation:
             self.layers, self.temperature, learned.hidden, taught.hidden, learned.projections, taught.projections,
             attention, self.focus, self.entity_weight, self.outside, share,
         )  # fmt: skip
-        with torch.autocast(batch["input_ids"].device.type, enabled=False):  # a loss is always in FP32
-            pair = replace(pair, student_hidden=project(model, learned.hidden))
-            return total(pair, self.weights)
+        # The maps are matrix products like the student's own, and in the same precision; a loss is always in FP32.
+        mapped = tuple(state.float() for state in project(model, learned.hidden))
+        with torch.autocast(batch["input_ids"].device.type, enabled=False):
+            return total(replace(pair, student_hidden=mapped), self.weights)
 
     def ask(self, batch: Batch) -> Seen:
         """What the teacher sees in a batch, without gradients."""
