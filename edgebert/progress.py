@@ -30,11 +30,12 @@ class Silent:
 
 
 class Lines:
-    """Plain lines on stderr, for logs: at most one every `every` seconds for each step."""
+    """Plain lines on stderr, for logs: at most one every `every` seconds for each step, with the time that is left."""
 
     def __init__(self, every: float = 10.0) -> None:
         self._every = every
         self._last: dict[str, float] = {}
+        self._first: dict[str, tuple[float, float]] = {}  # when it was first heard of, and how far it was
 
     def say(self, text: str) -> None:
         """One line, at once."""
@@ -46,8 +47,18 @@ class Lines:
         if 0 < done < total and now - self._last.get(name, float("-inf")) < self._every:
             return
         self._last[name] = now
+        start, before = self._first.setdefault(name, (now, done))
         share = f"{done / total:4.0%}" if total else "    "
-        print(f"  {name} {share}{'  ' + note if note else ''}", file=sys.stderr, flush=True)
+        left = _left(now - start, done - before, total - done)
+        print("  ".join(filter(None, [f"  {name} {share}", note, left])), file=sys.stderr, flush=True)
+
+
+def _left(seconds: float, done: float, missing: float) -> str:
+    """`about 3 min left`, of a step that has done so much in so many seconds; nothing where that says too little."""
+    if done <= 0 or missing <= 0 or seconds < 1:
+        return ""
+    rest = seconds * missing / done
+    return f"about {rest:.0f} s left" if rest < 100 else f"about {rest / 60:.0f} min left"
 
 
 class Bars:
@@ -55,7 +66,7 @@ class Bars:
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
 
         self._rich = RichProgress(
@@ -63,6 +74,8 @@ class Bars:
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
             TextColumn("[dim]{task.fields[note]}"),
             console=Console(stderr=True),
         )

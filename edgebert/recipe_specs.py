@@ -89,10 +89,10 @@ class StudentSpec(Spec):
         description="how many of the teacher's layers to keep, or which ones (from 0); "
         "'half' of them evenly spread, null all of them",
     )
-    layer_choice: Literal["uniform", "skip", "first", "last"] = Field(
+    layer_choice: Literal["uniform", "skip", "first", "last", "importance"] = Field(
         default="uniform",
         description="which layers when a number is given: evenly spread with the last, every so many from the first, "
-        "the first, or the last",
+        "the first, the last, or those without which the answers to the task's text change most",
     )
     intermediate_size: Count | None = Field(
         default=None,

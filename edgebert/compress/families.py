@@ -83,6 +83,7 @@ def spread(teacher_layers: int, student_layers: int, choice: str = "uniform") ->
     """
     every = range(student_layers)
     return {
+        "importance": tuple(every),  # as many; which ones is measured
         "uniform": tuple((index + 1) * teacher_layers // student_layers - 1 for index in every),
         "skip": tuple(index * teacher_layers // student_layers for index in every),
         "first": tuple(every),

@@ -20,6 +20,7 @@ from edgebert.compress.folder import (
     special_tokens,
     tokenizer_json,
 )
+from edgebert.compress.importance import important_layers
 from edgebert.compress.projection import save_origin
 from edgebert.compress.vocabulary import clean, prune, share_changed, write_tokenizer
 from edgebert.errors import DataError, RecipeError
@@ -94,6 +95,9 @@ def build_student(
             f"lengths goes up to {max_length}, but {teacher.name} reads at most {teacher.positions} tokens",
             f"make the largest length {teacher.positions} or less",
         )
+    if spec.layer_choice == "importance" and isinstance(spec.layers, int | str) and len(layer_map) < teacher.layers:
+        layer_map = tuple(important_layers(teacher, task, len(layer_map), texts, max_length))
+        progress.say(f"student: layers {', '.join(map(str, layer_map))} of {teacher.layers} matter most (from 0)")
     tokenizer = clean(tokenizer_json(teacher.path))
     kept = None
     if spec.vocabulary == "prune":
@@ -148,6 +152,8 @@ def load_student(path: Path) -> Student:
 
 def choose_layers(teacher: Teacher, spec: StudentSpec) -> tuple[int, ...]:
     """The teacher's layers that the student takes: those given, or so many spread evenly (default: half).
+
+    By importance it takes as many; which ones, the text says (`important_layers`).
 
     Layers that begin at random may be more than the teacher's: each imitates the one at its share of the depth.
 
