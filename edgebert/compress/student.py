@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from edgebert.artifact import content_hash
 from edgebert.compress.cut import LINEAGE, Plan, cut_out
@@ -39,9 +39,6 @@ class Student:
     `layer_map[i]` is the teacher's layer (from 0) that the student's layer `i` was taken from, `vocabulary` the number
     of its word pieces, `positions` the number of tokens that it can read.
     """
-
-    #: Raised by hand when `build_student` or `distill` would give another result than before.
-    VERSION: ClassVar[int] = 1
 
     path: Path
     name: str
