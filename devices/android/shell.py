@@ -18,18 +18,20 @@ from . import facts
 from .adb import Line
 
 #: Run the arguments after the second in a process group of their own, in the folder $1, for at most $2 seconds.
-#: adbd sends SIGHUP to this shell when the line breaks; then everything goes.
+#: adbd sends SIGHUP to this shell when the line breaks; then everything goes. What is ended is named as a process
+#: first and then as its group: until `setsid` has run there is no such group, and a watch that outlived its program
+#: would hold the line open, and call the folder's next program late.
 LAUNCHER = """
 folder=$1 seconds=$2; shift 2
 cd "$folder" && export TMPDIR="$folder" || exit 125
-gone() { kill -9 -$job -$watch 2>/dev/null; cd /; rm -rf "$folder"; exit 129; }
+gone() { kill -9 $job -$job $watch -$watch 2>/dev/null; cd /; rm -rf "$folder"; exit 129; }
 setsid "$@" </dev/null 2>&1 & job=$!
-setsid sh -c 'sleep "$1" && : > late && kill -9 -"$2"' sh "$seconds" $job & watch=$!
+setsid sh -c 'sleep "$1" && : > late && kill -9 "$2" -"$2"' sh "$seconds" $job </dev/null >/dev/null 2>&1 & watch=$!
 trap gone HUP INT TERM
 echo $job > pid
 wait $job; status=$?
 trap '' HUP INT TERM
-kill -9 -$watch 2>/dev/null
+kill -9 $watch -$watch 2>/dev/null
 rm -f pid
 [ -e late ] && rm -f late && echo "edgebert-late"
 echo "edgebert-end:$status"

@@ -180,7 +180,7 @@ class Standin:
         """What edgebert left: files but for bundles, which it keeps on purpose, and processes."""
         files = self.shell("cd /data/local/tmp && find . -mindepth 1 -path '*/bundle-*' -prune -o -type f -print")
         listed = [line for line in self.shell("ps -A -o args").splitlines() if "mount --bind" not in line]
-        running = [line for line in listed if "edgebert" in line or line.startswith("sleep")]
+        running = [line for line in listed if re.search(r"edgebert|^sleep|> late", line)]
         return files.splitlines() + running
 
     def await_clean(self, seconds: float) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from click.testing import CliRunner
 from edgebert.artifact import Artifact
 from edgebert.cli import main
 from edgebert.devices import native
+from edgebert.devices.android.shell import LAUNCHER
 from edgebert.devices.native_output import Figures, read_benchmark_app, read_benchmark_model, read_perf_test
 from edgebert.errors import DeviceError, UsageError
 from edgebert.exporting import export_artifact
@@ -130,6 +133,32 @@ def test_on_android(phone: Standin, tiny_artifact: Artifact, tmp_path: Path) -> 
         bench_native([tiny_artifact.path], binary, device="android", lengths=[16], threads=[1], launches=1)
     assert "is it built for this phone" in caught.value.hint
     phone.await_clean(2)
+
+
+def test_the_watch_goes_with_its_program(tmp_path: Path) -> None:
+    """Even where the program has ended before the watch is in a group of its own."""
+    slow = tmp_path / "bin" / "setsid"
+    slow.parent.mkdir()
+    slow.write_text('#!/bin/sh\nPATH=/usr/bin:/bin\n[ "$1" != sh ] || sleep 0.5\nexec setsid "$@"\n')
+    slow.chmod(0o755)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    environment = {"PATH": f"{slow.parent}:/usr/bin:/bin"}
+    begun = time.monotonic()
+    for _ in range(3):  # what a first watch leaves would fall upon the next program
+        command = ["sh", "-c", LAUNCHER, "sh", str(folder), "5", "echo", "done"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        assert done.stdout == "done\nedgebert-end:0\n"
+    time.sleep(max(0.0, begun + 6.5 - time.monotonic()))
+    assert not list(folder.iterdir()), "a watch was still there when its time came"
+
+
+def test_a_program_that_is_late_is_ended(tmp_path: Path) -> None:
+    command = ["sh", "-c", LAUNCHER, "sh", str(tmp_path), "1", "sh", "-c", "echo begun; sleep 30 & sleep 30"]
+    begun = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert time.monotonic() < begun + 20
+    assert done.stdout.split() == ["begun", "edgebert-late", "edgebert-end:137"] and not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_run(tiny_artifact: Artifact, tmp_path: Path) -> None:
