@@ -18,7 +18,7 @@ from edgebert.errors import require
 from edgebert.protocols import ExportedModel, ExportJob, TensorSpec
 from edgebert.tasks import Task
 
-from . import onnx_precisions, ort, saturation, trained
+from . import onnx_precisions, ort, saturation, smoothing, trained
 from .source import Source, converted, load_source, output_specs
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 FILE = "model.onnx"
 MOBILE, OPERATORS = "model.ort", "required_operators.config"
 OPSET = 18
+
+#: Precisions whose activations have one scale for a whole tensor.
+SMOOTHED = ("int8", "int8-dynamic", "int8-ort", "int8-static")
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class OnnxExporter:
         }
     )  # fmt: skip
     tools: tuple[str, ...] = ("torch", "transformers", "onnx", "onnxruntime")
-    version: int = 2
+    version: int = 3
 
     def export(self, job: ExportJob) -> ExportedModel:
         """Write `model.onnx`, or `model.ort` and the list of its operators. Raises ExportError."""
@@ -58,7 +61,7 @@ class OnnxExporter:
             files=(MOBILE if job.precision == "int8-ort" else FILE,),
             inputs=tuple(TensorSpec(name, "int64", (-1, -1)) for name in names),
             outputs=output_specs(source, task, -1),
-            precision=made.parts,
+            precision={**made.parts, **smoothing.told(_smoothed(model))},
             calibration=made.calibration,
             settings=saturation.settings(model),
             groups=made.groups,
@@ -73,6 +76,8 @@ def _convert(source: Source, job: ExportJob, task: Task, path: Path) -> tuple[st
     from .graph import exportable
 
     module, names = exportable(source, task, job.lengths[-1])
+    if job.precision in SMOOTHED:
+        smoothing.smooth(module, job, names)
     example = torch.ones((1, min(8, job.lengths[-1])), dtype=torch.int64)
     axes = {name: {0: "batch", 1: "length"} for name in names} | {
         name: {0: "batch", 1: "length"} if task.per_token else {0: "batch"} for name in task.outputs
@@ -92,6 +97,12 @@ def _convert(source: Source, job: ExportJob, task: Task, path: Path) -> tuple[st
             dynamic_axes=axes,
         )
     return names
+
+
+def _smoothed(model: ModelProto) -> tuple[str, ...]:
+    """The layers that were smoothed: an export may have taken over the conversion of another."""
+    names = [tensor.name for tensor in model.graph.initializer if tensor.name.endswith(f".{smoothing.FACTORS}")]
+    return tuple(sorted(name.removeprefix("encoder.").removesuffix(f".{smoothing.FACTORS}") for name in names))
 
 
 def _load(path: Path) -> ModelProto:

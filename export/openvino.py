@@ -22,7 +22,7 @@ from edgebert.errors import ExportError, require
 from edgebert.protocols import ExportedModel, ExportJob, TensorSpec
 from edgebert.tasks import Task
 
-from . import calibration, trained, trained_openvino
+from . import calibration, smoothing, trained, trained_openvino
 from .groups import group_of, groups_of
 from .source import Source, load_source, output_specs
 from .trained import Product
@@ -44,7 +44,7 @@ class OpenvinoExporter:
         default_factory=lambda: {"fp32": False, "fp16": False, "int8": True, "int8-weights": False}
     )
     tools: tuple[str, ...] = ("torch", "transformers", "openvino", "nncf")
-    version: int = 2
+    version: int = 3
 
     def export(self, job: ExportJob) -> ExportedModel:
         """Write `openvino_model.xml` and `.bin`. Raises ExportError."""
@@ -52,7 +52,7 @@ class OpenvinoExporter:
         ov = require("openvino", "host")
         task = tasks.get(job.task, job.settings)
         source = load_source(job.model, task)
-        model, names = _convert(source, job, task)
+        model, names, smoothed = _convert(source, job, task)
         parts: dict[str, str] = {"all": "float32"}
         calibrated: dict[str, Any] = {}
         groups: tuple[str, ...] = ()
@@ -67,6 +67,7 @@ class OpenvinoExporter:
                 "embeddings": "int8",
                 "attention": "float32",
                 "classifier": "float32",
+                **smoothing.told(smoothed),
             }
         elif job.precision == "int8-weights":
             model = _compress(model, _of_groups(model, job.float_groups))
@@ -93,22 +94,24 @@ def _without_telemetry() -> None:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
-def _convert(source: Source, job: ExportJob, task: Task) -> tuple[Any, tuple[str, ...]]:
-    """The FP32 graph with named inputs and outputs; returns the names of its inputs too."""
+def _convert(source: Source, job: ExportJob, task: Task) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
+    """The FP32 graph with named inputs and outputs; returns the names of its inputs and of smoothed layers too."""
     import openvino as ov
     import torch
 
     from .graph import exportable, with_convolutions
 
     module, names = exportable(source, task, job.lengths[-1])
+    smoothed: tuple[str, ...] = ()
     if job.precision == "int8":
+        smoothed = smoothing.smooth(module, job, names)
         module = with_convolutions(module)
     example = torch.ones((1, min(8, job.lengths[-1])), dtype=torch.int64)
     with torch.inference_mode():
         model = ov.convert_model(module, example_input=(example,) * len(names))
     for port, name in zip([*model.inputs, *model.outputs], [*names, *task.outputs], strict=True):
         port.get_tensor().set_names({name})
-    return model, names
+    return model, names, smoothed
 
 
 def _quantize(

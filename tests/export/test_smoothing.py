@@ -1,0 +1,96 @@
+"""Channels far larger than the others are divided before they are quantized, where that helps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_tasks import SINGLE
+
+from edgebert.export import graph, smoothing
+from edgebert.export.source import load_source
+from edgebert.export.trained import FILE
+from edgebert.protocols import ExportJob
+from edgebert.teacher import Teacher
+
+Planted = Callable[..., tuple[ExportJob, torch.nn.Module, tuple[str, ...]]]
+
+
+@pytest.fixture
+def planted(make_teacher: Callable[..., Teacher], records: list[dict[str, str]], tmp_path: Path) -> Planted:
+    """A model in which every eighth channel before a layer's second feed-forward product is larger by a factor.
+
+    ReLU lets the factor through, and the weights that read the channels are smaller by it: the same function.
+    """
+
+    def make(factor: float, family: str = "bert") -> tuple[ExportJob, torch.nn.Module, tuple[str, ...]]:
+        more = {"hidden_act": "relu"} if family == "bert" else {}
+        folder = make_teacher(family, layers=2, initializer_range=0.3, **more).path
+        texts = tmp_path / "calibration.jsonl"
+        texts.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
+        job = ExportJob(folder, "text-classification", "onnx", "int8", (16, 32), texts, tmp_path)
+        module, names = graph.exportable(load_source(folder, SINGLE), SINGLE, 32)
+        if isinstance(module, graph.Headed):
+            layer = module.encoder.layers[1]
+            layer.up.weight[::8] *= factor
+            layer.up.bias[::8] *= factor
+            layer.down.weight[:, ::8] /= factor
+        return job, module, names
+
+    return make
+
+
+def answers(module: torch.nn.Module, names: tuple[str, ...]) -> torch.Tensor:
+    ids = torch.tensor([[2, 9, 8, 7, 6, 5, 3], [2, 12, 11, 3, 0, 0, 0]])
+    given = {"input_ids": ids, "attention_mask": (ids > 0).long(), "token_type_ids": torch.zeros_like(ids)}
+    found: torch.Tensor = module(*(given[name] for name in names))
+    return found
+
+
+def test_the_product_that_gains_is_smoothed_and_computes_the_same(planted: Planted) -> None:
+    job, module, names = planted(1000.0)
+    before = answers(module, names)
+    assert smoothing.smooth(module, job, names) == ("layers.1.down",)
+    assert isinstance(module, graph.Headed)
+    down = module.encoder.layers[1].down
+    large, small = down.inverse[::8].max(), down.inverse.view(-1, 8)[:, 1:].min()
+    assert large < small / 100, "the planted channels are divided by the most"
+    assert torch.allclose(answers(module, names), before, atol=1e-4 * float(before.std()))
+    assert torch.allclose(answers(graph.with_convolutions(module), names), before, atol=1e-4 * float(before.std()))
+
+
+def test_nothing_is_smoothed_where_nothing_is_gained(planted: Planted) -> None:
+    job, module, names = planted(1.0)
+    assert smoothing.smooth(module, job, names) == ()
+
+
+def test_nor_without_text_nor_what_was_trained_nor_in_a_family_that_is_exported_as_written(planted: Planted) -> None:
+    job, module, names = planted(1000.0)
+    assert smoothing.smooth(module, ExportJob(**(vars(job) | {"calibration": None})), names) == ()
+    (job.model / FILE).write_text("{}")
+    assert smoothing.smooth(module, job, names) == ()
+    (job.model / FILE).unlink()
+    assert smoothing.smooth(module, job, names) == ("layers.1.down",)
+    job, module, names = planted(1000.0, "electra")
+    assert smoothing.smooth(module, job, names) == ()
+
+
+def test_the_error_falls(planted: Planted) -> None:
+    """Of the planted product's output, in integers as the quantizers make them."""
+    job, module, names = planted(1000.0)
+    assert isinstance(module, graph.Headed)
+    linear = module.encoder.layers[1].down
+    read = smoothing._inputs(module, {"1.down": linear}, job, names)["1.down"]
+    factors = smoothing._factors(linear, read)
+    assert factors is not None
+    exact = torch.cat(read) @ linear.weight.T
+
+    def error(factors: torch.Tensor) -> float:
+        inputs = torch.cat([smoothing._rounded(each / factors) for each in read])
+        return float((inputs @ smoothing._rounded_weight(linear.weight * factors).T - exact).abs().max())
+
+    assert error(factors) < 0.02 * float(exact.abs().max()) < 10 * error(factors)
+    assert error(torch.ones_like(factors)) > 5 * error(factors)
