@@ -126,9 +126,7 @@ def _static(path: Path, job: ExportJob, task: Task, names: Sequence[str], found:
     floats, groups = _float_nodes(model, job, task)
     constants = {tensor.name for tensor in model.graph.initializer}
     kept = trained_onnx.weights_of(model, found)
-    # A trained product reads rounded activations; what it puts out was never rounded in the training.
     learned = {"TensorQuantOverrides": trained_onnx.ranges(model, found)} if kept else {}
-    bare = {"OpTypesToExcludeOutputQuantization": ["MatMul"]} if kept else {}
     between = [n.name for n in model.graph.node if n.op_type == "MatMul" and not constants & set(n.input)]
     quantize_static(
         model,
@@ -141,7 +139,8 @@ def _static(path: Path, job: ExportJob, task: Task, names: Sequence[str], found:
         op_types_to_quantize=["MatMul", "Gemm", "Gather"],
         nodes_to_exclude=between + floats,
         calibrate_method=CalibrationMethod.MinMax,
-        extra_options={**learned, **bare},
+        # Products read rounded activations; what they put out is rounded when the next one reads it, if at all.
+        extra_options={**learned, "OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]},
     )
     _carry(path, kept)
     how = {

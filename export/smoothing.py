@@ -32,6 +32,9 @@ WORTH = 0.7
 #: Tokens of calibration text that errors are measured on.
 TOKENS = 1024
 
+#: Channels whose largest value is below this share of the median channel's count as being there.
+QUIET = 0.1
+
 #: The name that the factors' parameter has in a `Smoothed`, and in graphs.
 FACTORS = "inverse"
 
@@ -107,7 +110,9 @@ def _inputs(
 
 def _factors(linear: nn.Linear, windows: Sequence[Tensor]) -> Tensor | None:
     """The channels' factors with the least error of the output, or None where plain quantization is about as good."""
-    channels = torch.stack([window.abs().amax(0) for window in windows]).amax(0).clamp(min=1e-5)
+    channels = torch.stack([window.abs().amax(0) for window in windows]).amax(0)
+    # Other texts may wake channels that these leave asleep: none is blown up by what it never was.
+    channels = channels.clamp(min=max(1e-5, QUIET * float(channels.median())))
     weights = linear.weight.abs().amax(0).clamp(min=1e-5)
     exact = torch.cat(list(windows)) @ linear.weight.T
 

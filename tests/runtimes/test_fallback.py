@@ -92,7 +92,7 @@ def test_a_layer_of_outlier_channels_is_smoothed(name: str, hostile: Hostile, ru
     """Then all of it is within the limits in INT8."""
     made = run(hostile([(1, "ffn")]), name)
     figures = made.manifest.lineage[-1]
-    assert made.manifest.precision_parts["smoothed"] == "layers.1.down"
+    assert "layers.1.down" in made.manifest.precision_parts["smoothed"].split(", ")
     assert "fallback" not in figures and figures["clear_agreement"] >= parity.INT8.agreement
     with Model.load(made.path) as model:
         assert golden.check(model.artifact, model.runtime).ok
