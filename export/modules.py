@@ -87,7 +87,8 @@ class Encoder(nn.Module):
         layers: list[Layer],
     ) -> None:
         super().__init__()
-        self.words, self.segments, self.norm, self.layers = words, segments, norm, nn.ModuleList(layers)
+        self.words: nn.Module = words
+        self.segments, self.norm, self.layers = segments, norm, nn.ModuleList(layers)
         self.positions = nn.Embedding(*positions.shape)
         self.positions.weight = nn.Parameter(positions.clone())
         self.register_buffer("order", torch.arange(len(positions), dtype=torch.int32), persistent=False)

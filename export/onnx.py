@@ -18,8 +18,8 @@ from edgebert.errors import require
 from edgebert.protocols import ExportedModel, ExportJob, TensorSpec
 from edgebert.tasks import Task
 
-from . import onnx_precisions, ort, saturation, smoothing, trained
-from .source import Source, converted, load_source, output_specs
+from . import onnx_precisions, ort, saturation, trained
+from .source import Conversion, Source, converted, load_source, output_specs
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -50,7 +50,8 @@ class OnnxExporter:
         task = tasks.get(job.task, job.settings)
         source = load_source(job.model, task)
         path = job.out / FILE
-        names = converted(job, FILE, lambda path: _convert(source, job, task, path))
+        conversion = converted(job, FILE, lambda path: _convert(source, job, task, path))
+        names = conversion.inputs
         made = onnx_precisions.lower(path, job, task, names, trained.products(job, source, task))
         model = _clean(_load(path))
         _save(model, path)
@@ -61,23 +62,25 @@ class OnnxExporter:
             files=(MOBILE if job.precision == "int8-ort" else FILE,),
             inputs=tuple(TensorSpec(name, "int64", (-1, -1)) for name in names),
             outputs=output_specs(source, task, -1),
-            precision={**made.parts, **smoothing.told(_smoothed(model))},
+            precision={**made.parts, **conversion.told()},
             calibration=made.calibration,
             settings=saturation.settings(model),
             groups=made.groups,
         )
 
 
-def _convert(source: Source, job: ExportJob, task: Task, path: Path) -> tuple[str, ...]:
-    """Trace the graph into an FP32 file; returns the names of its inputs."""
+def _convert(source: Source, job: ExportJob, task: Task, path: Path) -> Conversion:
+    """Trace the graph into an FP32 file."""
     import warnings
 
     torch = require("torch", "host")
+    from . import smoothing
     from .graph import exportable
 
     module, names = exportable(source, task, job.lengths[-1])
+    smoothed = smoothing.level(module) if job.precision.startswith("int8") else ()
     if job.precision in SMOOTHED:
-        smoothing.smooth(module, job, names)
+        smoothed += smoothing.smooth(module, job, names)
     example = torch.ones((1, min(8, job.lengths[-1])), dtype=torch.int64)
     axes = {name: {0: "batch", 1: "length"} for name in names} | {
         name: {0: "batch", 1: "length"} if task.per_token else {0: "batch"} for name in task.outputs
@@ -96,13 +99,7 @@ def _convert(source: Source, job: ExportJob, task: Task, path: Path) -> tuple[st
             output_names=list(task.outputs),
             dynamic_axes=axes,
         )
-    return names
-
-
-def _smoothed(model: ModelProto) -> tuple[str, ...]:
-    """The layers that were smoothed: an export may have taken over the conversion of another."""
-    names = [tensor.name for tensor in model.graph.initializer if tensor.name.endswith(f".{smoothing.FACTORS}")]
-    return tuple(sorted(name.removeprefix("encoder.").removesuffix(f".{smoothing.FACTORS}") for name in names))
+    return Conversion(names, smoothed)
 
 
 def _load(path: Path) -> ModelProto:

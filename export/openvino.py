@@ -22,9 +22,9 @@ from edgebert.errors import ExportError, require
 from edgebert.protocols import ExportedModel, ExportJob, TensorSpec
 from edgebert.tasks import Task
 
-from . import calibration, smoothing, trained, trained_openvino
+from . import calibration, trained, trained_openvino
 from .groups import group_of, groups_of
-from .source import Source, load_source, output_specs
+from .source import Conversion, Source, load_source, output_specs
 from .trained import Product
 
 FILE, WEIGHTS = "openvino_model.xml", "openvino_model.bin"
@@ -52,7 +52,7 @@ class OpenvinoExporter:
         ov = require("openvino", "host")
         task = tasks.get(job.task, job.settings)
         source = load_source(job.model, task)
-        model, names, smoothed = _convert(source, job, task)
+        model, conversion = _convert(source, job, task)
         parts: dict[str, str] = {"all": "float32"}
         calibrated: dict[str, Any] = {}
         groups: tuple[str, ...] = ()
@@ -60,14 +60,14 @@ class OpenvinoExporter:
             groups = groups_of(_weighted(model, task))
         if job.precision == "int8":
             found = trained.products(job, source, task)
-            model, calibrated = _quantize(model, names, job, task, found)
+            model, calibrated = _quantize(model, conversion.inputs, job, task, found)
             weights = trained.HOW if found else "half range"
             parts = {
                 "matmul": f"int8 weights per channel ({weights}), int8 activations per tensor, static",
                 "embeddings": "int8",
                 "attention": "float32",
                 "classifier": "float32",
-                **smoothing.told(smoothed),
+                **conversion.told(),
             }
         elif job.precision == "int8-weights":
             model = _compress(model, _of_groups(model, job.float_groups))
@@ -78,7 +78,7 @@ class OpenvinoExporter:
         _strip(job.out / FILE)
         return ExportedModel(
             files=(FILE, WEIGHTS),
-            inputs=tuple(TensorSpec(name, "int64", (1, -1)) for name in names),
+            inputs=tuple(TensorSpec(name, "int64", (1, -1)) for name in conversion.inputs),
             outputs=output_specs(source, task, 1),
             lengths=job.lengths,
             batch=1,
@@ -94,11 +94,12 @@ def _without_telemetry() -> None:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
-def _convert(source: Source, job: ExportJob, task: Task) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
-    """The FP32 graph with named inputs and outputs; returns the names of its inputs and of smoothed layers too."""
+def _convert(source: Source, job: ExportJob, task: Task) -> tuple[Any, Conversion]:
+    """The FP32 graph with named inputs and outputs."""
     import openvino as ov
     import torch
 
+    from . import smoothing
     from .graph import exportable, with_convolutions
 
     module, names = exportable(source, task, job.lengths[-1])
@@ -111,7 +112,7 @@ def _convert(source: Source, job: ExportJob, task: Task) -> tuple[Any, tuple[str
         model = ov.convert_model(module, example_input=(example,) * len(names))
     for port, name in zip([*model.inputs, *model.outputs], [*names, *task.outputs], strict=True):
         port.get_tensor().set_names({name})
-    return model, names, smoothed
+    return model, Conversion(names, smoothed)
 
 
 def _quantize(

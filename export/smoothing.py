@@ -2,11 +2,13 @@
 
 One scale for the whole tensor leaves the small channels of such an activation few of its 256 steps. So each channel is
 divided by a factor of its own, and the weights that read it are multiplied by that: the same function,
-`x W = (x / s) (s W)`, with activations that are easier to quantize and weights, whose outputs have a scale each, that are
-a little harder. Where the paper folds the division into the layer normalization before, here it is a multiplication in
-the graph: in a BERT the residual connection reads the same activations, and a GELU lets no factor through. It costs as
-much as reading the activations once more, so only products that gain by it get it: nothing changes in a model that has
-no such channels. Formats that scale activations token by token (TFLite's dynamic range) need none of this.
+`x W = (x / s) (s W)`, with activations that are easier to quantize and weights, whose outputs have a scale each, that
+are a little harder. Where the paper folds the division into the layer normalization before, here it is a multiplication
+in the graph: in a BERT the residual connection reads the same activations, and a GELU lets no factor through. It costs
+as much as reading the activations once more, so only products that gain by it get it: nothing changes in a model that
+has no such channels. Formats that scale activations token by token (TFLite's dynamic range) need none of this.
+
+Tables of word pieces have the same trouble, one scale for all and a few large channels, and the same way out (`level`).
 """
 
 from __future__ import annotations
@@ -35,9 +37,6 @@ TOKENS = 1024
 #: Channels whose largest value is below this share of the median channel's count as being there.
 QUIET = 0.1
 
-#: The name that the factors' parameter has in a `Smoothed`, and in graphs.
-FACTORS = "inverse"
-
 
 class Smoothed(nn.Module):
     """A linear layer that divides its input's channels, [inputs], and has weights that make up for it."""
@@ -53,6 +52,37 @@ class Smoothed(nn.Module):
         """float32 [batch, length, inputs] -> [batch, length, outputs]."""
         product: Tensor = self.linear(hidden * self.inverse)
         return product
+
+
+class Levelled(nn.Module):
+    """An embedding whose channels have the same largest value, and are multiplied by their own, [width], after it."""
+
+    def __init__(self, embedding: nn.Embedding, factors: Tensor) -> None:
+        super().__init__()
+        self.factors = nn.Parameter(factors, requires_grad=False)
+        self.embedding = nn.Embedding(*embedding.weight.shape)
+        self.embedding.weight = nn.Parameter(embedding.weight.detach() / factors, requires_grad=False)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """[batch, length] -> float32 [batch, length, width]."""
+        found: Tensor = self.embedding(ids) * self.factors
+        return found
+
+
+def level(module: nn.Module) -> tuple[str, ...]:
+    """Level an encoder's table of word pieces in place, where that leaves less than `WORTH` of its rounding error.
+
+    Returns:
+        Its name, if it was.
+    """
+    if not isinstance(module, Headed) or not isinstance(words := module.encoder.words, nn.Embedding):
+        return ()
+    largest = words.weight.detach().abs().amax(0).clamp(min=1e-5)
+    # Each channel's error is in proportion to its scale: its own largest value, or that of all.
+    if float(largest.square().mean().sqrt()) >= WORTH * float(largest.max()):
+        return ()
+    module.encoder.words = Levelled(words, largest.clone())
+    return ("words",)
 
 
 def smooth(module: nn.Module, job: ExportJob, names: Sequence[str]) -> tuple[str, ...]:
@@ -80,11 +110,6 @@ def smooth(module: nn.Module, job: ExportJob, names: Sequence[str]) -> tuple[str
             setattr(module.encoder.layers.get_submodule(parent), own, Smoothed(linears[name], factors.clone()))
             chosen.append(f"layers.{name}")
     return tuple(chosen)
-
-
-def told(layers: Sequence[str]) -> dict[str, str]:
-    """What a manifest says of it among the precisions of a model's parts."""
-    return {"smoothed": ", ".join(layers)} if layers else {}
 
 
 def _inputs(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -109,21 +109,33 @@ def reference_outputs(source: Source, windows: Sequence[Encoded], task: Task) ->
     return found
 
 
-def converted(job: ExportJob, file: str, convert: Callable[[Path], tuple[str, ...]]) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Conversion:
+    """Of an FP32 graph: the names of its inputs, and of the modules made easier to quantize (`smoothing.py`)."""
+
+    inputs: tuple[str, ...]
+    smoothed: tuple[str, ...] = ()
+
+    def told(self) -> dict[str, str]:
+        """What a manifest says of it among the precisions of a model's parts."""
+        return {"smoothed": ", ".join(self.smoothed)} if self.smoothed else {}
+
+
+def converted(job: ExportJob, file: str, convert: Callable[[Path], Conversion]) -> Conversion:
     """The FP32 conversion as `file` in the job's folder, made once for all exports that share a `scratch`.
 
     Args:
         job: the export.
         file: name of the model file.
-        convert: writes it to a path; returns the names of its inputs, as this does.
+        convert: writes it to a path.
     """
     if job.scratch is None:
         return convert(job.out / file)
-    kept, names = job.scratch / file, job.scratch / f"{file}.inputs"
-    if not names.exists():
-        names.write_text(json.dumps(convert(kept)), "utf-8")
+    kept, about = job.scratch / file, job.scratch / f"{file}.json"
+    if not about.exists():
+        about.write_text(json.dumps(asdict(convert(kept))), "utf-8")
     shutil.copyfile(kept, job.out / file)
-    return tuple(json.loads(names.read_text("utf-8")))
+    return Conversion(**{name: tuple(value) for name, value in json.loads(about.read_text("utf-8")).items()})
 
 
 def output_specs(source: Source, task: Task, batch: int) -> tuple[TensorSpec, ...]:

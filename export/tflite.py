@@ -23,7 +23,7 @@ from edgebert.tasks import Task
 
 from . import tflite_full, trained, trained_tflite
 from .groups import group_of, groups_of
-from .source import Source, converted, load_source, output_specs
+from .source import Conversion, Source, converted, load_source, output_specs
 from .trained import Product
 
 FILE = "model.tflite"
@@ -49,14 +49,15 @@ class TfliteExporter:
         "ai-edge-quantizer",
         "ai-edge-litert",
     )
-    version: int = 3
+    version: int = 4
 
     def export(self, job: ExportJob) -> ExportedModel:
         """Write `model.tflite`. Raises ExportError."""
         task = tasks.get(job.task, job.settings)
         source = load_source(job.model, task)
         path = job.out / FILE
-        names = converted(job, FILE, lambda path: _convert(source, job, task, path))
+        conversion = converted(job, FILE, lambda path: _convert(source, job, task, path))
+        names = conversion.inputs
         parts: dict[str, str] = {"all": "float32"}
         groups: tuple[str, ...] = ()
         calibrated: dict[str, Any] = {}
@@ -64,7 +65,7 @@ class TfliteExporter:
         found = trained.products(job, source, task) if job.precision != "int8-legacy" else {}
         if job.precision != "fp32":
             groups, calibrated = _quantize(path, job, task, names, found)
-            parts = _PARTS[job.precision]
+            parts = _PARTS[job.precision] | conversion.told()
         if found:
             parts = parts | {"matmul": parts["matmul"].replace("int8", f"int8 ({trained.HOW})", 1)}
         path.write_bytes(_compact(path.read_bytes(), found, asymmetric=job.precision == "int8-legacy"))
@@ -99,21 +100,23 @@ def signature(length: int) -> str:
     return f"seq{length}"
 
 
-def _convert(source: Source, job: ExportJob, task: Task, path: Path) -> tuple[str, ...]:
-    """Write the FP32 file; returns the names of its inputs."""
+def _convert(source: Source, job: ExportJob, task: Task, path: Path) -> Conversion:
+    """Write the FP32 file."""
     litert_torch = require("litert_torch", "host")
     import torch
 
+    from . import smoothing
     from .graph import Named, exportable, with_position_lookup
 
     module, names = exportable(source, task, job.lengths[-1])
+    smoothed = smoothing.level(module) if job.precision.startswith("int8") else ()
     module = with_position_lookup(module)
     converter: Any = litert_torch
     for length in job.lengths:
         example = {name: torch.ones((1, length), dtype=torch.int32) for name in names}
         converter = converter.signature(signature(length), Named(module, task.outputs).eval(), sample_kwargs=example)
     converter.convert().export(str(path))
-    return names
+    return Conversion(names, smoothed)
 
 
 def _quantize(

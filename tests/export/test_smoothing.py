@@ -94,3 +94,18 @@ def test_the_error_falls(planted: Planted) -> None:
 
     assert error(factors) < 0.02 * float(exact.abs().max()) < 10 * error(factors)
     assert error(torch.ones_like(factors)) > 5 * error(factors)
+
+
+def test_a_table_with_a_few_large_channels_is_levelled_and_looked_up_the_same(planted: Planted) -> None:
+    _, module, names = planted(1.0)
+    assert isinstance(module, graph.Headed) and smoothing.level(module) == ()
+    with torch.no_grad():
+        module.encoder.words.weight[:, 3] *= 30.0
+    before = answers(module, names)
+    assert smoothing.level(module) == ("words",)
+    largest = module.encoder.words.embedding.weight.abs().amax(0)
+    assert torch.allclose(largest, torch.ones_like(largest))
+    assert torch.allclose(answers(module, names), before, atol=1e-5 * float(before.std()))
+    assert smoothing.level(module) == (), "once"
+    _, module, _ = planted(1.0, "electra")
+    assert smoothing.level(module) == ()
