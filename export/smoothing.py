@@ -70,19 +70,23 @@ class Levelled(nn.Module):
 
 
 def level(module: nn.Module) -> tuple[str, ...]:
-    """Level an encoder's table of word pieces in place, where that leaves less than `WORTH` of its rounding error.
+    """Level an encoder's tables in place, where that leaves less than `WORTH` of their rounding error.
 
     Returns:
-        Its name, if it was.
+        The names of those that were: `words`; `positions` where they are looked up.
     """
-    if not isinstance(module, Headed) or not isinstance(words := module.encoder.words, nn.Embedding):
+    if not isinstance(module, Headed):
         return ()
-    largest = words.weight.detach().abs().amax(0).clamp(min=1e-5)
-    # Each channel's error is in proportion to its scale: its own largest value, or that of all.
-    if float(largest.square().mean().sqrt()) >= WORTH * float(largest.max()):
-        return ()
-    module.encoder.words = Levelled(words, largest.clone())
-    return ("words",)
+    encoder, done = module.encoder, []
+    for name in ("words", "positions") if encoder.look_up_positions else ("words",):
+        table = getattr(encoder, name)
+        if isinstance(table, nn.Embedding):
+            largest = table.weight.detach().abs().amax(0).clamp(min=1e-5)
+            # Each channel's error is in proportion to its scale: its own largest value, or that of all.
+            if float(largest.square().mean().sqrt()) < WORTH * float(largest.max()):
+                setattr(encoder, name, Levelled(table, largest.clone()))
+                done.append(name)
+    return tuple(done)
 
 
 def smooth(module: nn.Module, job: ExportJob, names: Sequence[str]) -> tuple[str, ...]:

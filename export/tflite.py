@@ -109,8 +109,8 @@ def _convert(source: Source, job: ExportJob, task: Task, path: Path) -> Conversi
     from .graph import Named, exportable, with_position_lookup
 
     module, names = exportable(source, task, job.lengths[-1])
-    smoothed = smoothing.level(module) if job.precision.startswith("int8") else ()
     module = with_position_lookup(module)
+    smoothed = smoothing.level(module) if job.precision.startswith("int8") else ()
     converter: Any = litert_torch
     for length in job.lengths:
         example = {name: torch.ones((1, length), dtype=torch.int32) for name in names}
