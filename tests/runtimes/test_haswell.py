@@ -24,7 +24,7 @@ from edgebert.model import Model
 from edgebert.single import prove_artifact
 from edgebert.teacher import Teacher
 
-SENTENCES = 40
+SENTENCES = 200
 
 #: Loading asks the golden answers first, and raises when they differ.
 ANSWER = """
