@@ -161,15 +161,19 @@ def _compress(model: Any, floats: Sequence[str]) -> Any:
 
 def _weighted(model: Any, task: Task) -> list[str]:
     """The names of the operations that hold the weights, the classifier excepted."""
-    floats = set(_float_products(model, task))
+    floats, constants = set(_float_products(model, task)), _constants(model)
     kinds = ("MatMul", "Convolution", "Gather")
-    found = [op for op in model.get_ordered_ops() if op.get_type_name() in kinds and any(map(_is_table, op.inputs()))]
+    found = [
+        op
+        for op in model.get_ordered_ops()
+        if op.get_type_name() in kinds and any(_is_table(port, constants) for port in op.inputs())
+    ]
     return [name for op in found if (name := op.get_friendly_name()) not in floats]
 
 
-def _is_table(port: Any) -> bool:
+def _is_table(port: Any, constants: frozenset[str]) -> bool:
     """Whether an input is a float weight of two axes or more (not an axis, an index or a shape)."""
-    return _is_constant(port) and port.get_element_type().is_real() and len(port.get_partial_shape()) > 1
+    return _source(port) in constants and port.get_element_type().is_real() and len(port.get_partial_shape()) > 1
 
 
 def _of_groups(model: Any, groups: Sequence[str]) -> list[str]:
@@ -184,16 +188,17 @@ def _float_products(model: Any, task: Task) -> list[str]:
     Raises:
         ExportError: an output is not made by a product.
     """
+    constants = _constants(model)
     names = [
         op.get_friendly_name()
         for op in model.get_ordered_ops()
         if op.get_type_name() == "ScaledDotProductAttention"  # what the converter makes of an attention
-        or (op.get_type_name() == "MatMul" and not any(_is_constant(port) for port in op.inputs()))
+        or (op.get_type_name() == "MatMul" and not any(_source(port) in constants for port in op.inputs()))
     ]
     for result in model.get_results() if task.has_head else ():
         node = result
         while node.get_type_name() not in ("MatMul", "Convolution"):
-            data = [port for port in node.inputs() if not _is_constant(port)]
+            data = [port for port in node.inputs() if _source(port) not in constants]
             if not data:
                 raise ExportError("the output is made by no matrix product", "export fp32 instead")
             node = data[0].get_source_output().get_node()
@@ -201,14 +206,19 @@ def _float_products(model: Any, task: Task) -> list[str]:
     return sorted(set(names))
 
 
-def _is_constant(port: Any) -> bool:
-    """Whether an input is a weight, whatever stands between it and the operation."""
-    node = port.get_source_output().get_node()
-    if node.get_type_name() == "Parameter":
-        return False
-    return node.get_type_name() == "Constant" or (
-        node.get_input_size() > 0 and all(_is_constant(inner) for inner in node.inputs())
-    )
+def _constants(model: Any) -> frozenset[str]:
+    """The names of the operations that hang on no input: weights, and what is computed of them alone."""
+    found: set[str] = set()
+    for op in model.get_ordered_ops():  # sources first; a walk from the outputs would be as deep as the model
+        made = op.get_type_name() != "Parameter" and op.get_input_size() > 0
+        if op.get_type_name() == "Constant" or (made and all(_source(port) in found for port in op.inputs())):
+            found.add(op.get_name())
+    return frozenset(found)
+
+
+def _source(port: Any) -> str:
+    """The name of the operation that an input reads."""
+    return str(port.get_source_output().get_node().get_name())
 
 
 def _strip(path: Path) -> None:
