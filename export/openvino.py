@@ -105,7 +105,7 @@ def _convert(source: Source, job: ExportJob, task: Task) -> tuple[Any, Conversio
     module, names = exportable(source, task, job.lengths[-1])
     smoothed: tuple[str, ...] = ()
     if job.precision == "int8":
-        smoothed = smoothing.smooth(module, job, names)
+        smoothed = smoothing.level(module) + smoothing.smooth(module, job, names, smoothing.WEAK)
         module = with_convolutions(module)
     example = torch.ones((1, min(8, job.lengths[-1])), dtype=torch.int64)
     with torch.inference_mode():

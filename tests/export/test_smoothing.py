@@ -84,7 +84,7 @@ def test_the_error_falls(planted: Planted) -> None:
     assert isinstance(module, graph.Headed)
     linear = module.encoder.layers[1].down
     read = smoothing._inputs(module, {"1.down": linear}, job, names)["1.down"]
-    factors = smoothing._factors(linear, read)
+    factors = smoothing._factors(linear, read, smoothing.STRONG)
     assert factors is not None
     exact = torch.cat(read) @ linear.weight.T
 
