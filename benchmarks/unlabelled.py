@@ -2,11 +2,13 @@
 
     python benchmarks/unlabelled.py ../shared/data build/unlabelled.jsonl --count 9000
     python benchmarks/unlabelled.py ../shared/data build/tweets.jsonl --count 30000 --tweets 3
+    python benchmarks/unlabelled.py ../shared/data build/unlabelled.jsonl --count 30000 --snippets
     python benchmarks/unlabelled.py ../shared/data build/questions.jsonl --questions
 
 With --questions: each question of SQuAD's training part with two other paragraphs of its article. With --tweets N, N
 copies of each tweet of WNUT-17's training split come too, in which most of what looks like a name is another one, of
-the tweets or of SQuAD's contexts.
+the tweets or of SQuAD's contexts. With --snippets the 23,000 snippets of tweets, editorials and reviews come too that
+the source of the package vaderSentiment holds (Hutto & Gilbert 2014, MIT licence), which pip fetches.
 
 The teacher answers them while a student is distilled, so that the student sees more than the few thousand texts of a
 small training set. Only training splits are read.
@@ -18,12 +20,17 @@ import argparse
 import json
 import random
 import re
+import subprocess
+import sys
+import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 #: Share of each source.
 SHARES = {"squad": 0.6, "clinc150": 0.15, "reviews": 0.25}
 LONGEST = 45  # words
+SNIPPETS = "vaderSentiment==3.3.2"
 
 
 def contexts(data: Path) -> Iterator[str]:
@@ -69,6 +76,20 @@ def _name(word: str) -> bool:
     return len(word) > 1 and word.isalpha() and word[0].isupper()
 
 
+def snippets() -> list[str]:
+    """Tweets, and sentences of editorials and of reviews."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["--quiet", "--no-deps", "--no-binary", ":all:", "--dest", folder]
+        subprocess.run([sys.executable, "-m", "pip", "download", *options, SNIPPETS], check=True)
+        for pattern in ("*.tar.gz", "*/additional_resources/*.tar.gz"):
+            with tarfile.open(next(Path(folder).glob(pattern))) as archive:
+                archive.extractall(folder, filter="data")
+        files = sorted(Path(folder).rglob("*_GroundTruth.txt"))
+        texts = [file.read_text("utf-8", errors="replace") for file in files]
+    found = [line.split("\t", 2)[2].strip() for text in texts for line in text.splitlines() if line.count("\t") > 1]
+    return list(dict.fromkeys(text for text in found if 3 <= len(text.split()) <= LONGEST))
+
+
 def collect(data: Path, count: int, seed: int = 4) -> list[str]:
     """About `count` different texts, by `SHARES`, in an order that follows from the seed."""
     draw = random.Random(seed)
@@ -103,12 +124,14 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--count", type=int, default=9000)
     parser.add_argument("--tweets", type=int, default=0, help="changed copies of each tweet of WNUT-17")
+    parser.add_argument("--snippets", action="store_true", help="23,000 of tweets, editorials and reviews, by pip")
     parser.add_argument("--questions", action="store_true", help="questions and contexts instead of texts")
     arguments = parser.parse_args()
     if arguments.questions:
         rows = questions(arguments.data)
     else:
         texts = collect(arguments.data, arguments.count) + tweets(arguments.data, arguments.tweets)
+        texts += snippets() if arguments.snippets else []
         rows = [{"text": text} for text in texts]
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]

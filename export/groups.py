@@ -28,6 +28,11 @@ def group_of(name: str) -> str:
     return f"layers.{layer[1]}.{'attention' if attention else 'ffn'}"
 
 
+def beside(name: str) -> bool:
+    """Whether an operator is one of the neurons that are computed apart, in float (`neurons.py`)."""
+    return "beside/" in name
+
+
 def groups_of(names: Iterable[str]) -> tuple[str, ...]:
     """The groups of several operators, each once, from the model's input to its output."""
 

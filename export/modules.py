@@ -64,12 +64,16 @@ class Layer(nn.Module):
         super().__init__()
         self.attention, self.output, self.attention_norm = attention, output, attention_norm
         self.up, self.activation, self.down, self.norm = up, activation, down, norm
+        self.beside: nn.Module | None = None  # neurons that are computed apart (`neurons.py`)
 
     def forward(self, hidden: Tensor, bias: Tensor) -> Tensor:
         """float32 [batch, length, width] -> the same, or its first token alone."""
         residual = hidden[:, :1] if self.attention.first else hidden
         hidden = self.attention_norm(self.output(self.attention(hidden, bias)) + residual)
-        normed: Tensor = self.norm(self.down(self.activation(self.up(hidden))) + hidden)
+        answered = self.down(self.activation(self.up(hidden)))
+        if self.beside is not None:
+            answered = answered + self.beside(hidden)
+        normed: Tensor = self.norm(answered + hidden)
         return normed
 
 

@@ -43,7 +43,7 @@ class OnnxExporter:
         }
     )  # fmt: skip
     tools: tuple[str, ...] = ("torch", "transformers", "onnx", "onnxruntime")
-    version: int = 3
+    version: int = 4
 
     def export(self, job: ExportJob) -> ExportedModel:
         """Write `model.onnx`, or `model.ort` and the list of its operators. Raises ExportError."""
@@ -74,12 +74,14 @@ def _convert(source: Source, job: ExportJob, task: Task, path: Path) -> Conversi
     import warnings
 
     torch = require("torch", "host")
-    from . import smoothing
+    from . import neurons, smoothing
     from .graph import exportable
 
     module, names = exportable(source, task, job.lengths[-1])
     smoothed = smoothing.level(module) if job.precision.startswith("int8") else ()
+    spared: tuple[str, ...] = ()
     if job.precision in SMOOTHED:
+        spared = neurons.spare(module, job, names)
         smoothed += smoothing.smooth(module, job, names)
     example = torch.ones((1, min(8, job.lengths[-1])), dtype=torch.int64)
     axes = {name: {0: "batch", 1: "length"} for name in names} | {
@@ -99,7 +101,7 @@ def _convert(source: Source, job: ExportJob, task: Task, path: Path) -> Conversi
             output_names=list(task.outputs),
             dynamic_axes=axes,
         )
-    return Conversion(names, smoothed)
+    return Conversion(names, smoothed, spared)
 
 
 def _load(path: Path) -> ModelProto:

@@ -26,7 +26,7 @@ from edgebert.protocols import ExportJob
 from edgebert.tasks import Task
 
 from . import calibration, trained, trained_onnx
-from .groups import group_of, groups_of
+from .groups import beside, group_of, groups_of
 from .trained import Product
 
 if TYPE_CHECKING:
@@ -223,16 +223,17 @@ def _parts(products: str, embeddings: str) -> dict[str, str]:
 
 
 def _float_nodes(model: ModelProto, job: ExportJob, task: Task) -> tuple[list[str], tuple[str, ...]]:
-    """The nodes with weights that stay float, heads and the job's groups, and all groups that could be quantized."""
-    heads = _heads(model) if task.has_head else []
+    """The nodes with weights that stay float (heads, neurons beside, the job's groups), and all INT8 groups."""
+    always = _heads(model) if task.has_head else []
+    always += [node.name for node in model.graph.node if node.op_type == "MatMul" and beside(node.name)]
     tables = {tensor.name for tensor in model.graph.initializer if len(tensor.dims) == 2 and tensor.data_type == 1}
     names = [
         node.name
         for node in model.graph.node
-        if node.op_type in ("MatMul", "Gemm", "Gather") and tables & set(node.input) and node.name not in heads
+        if node.op_type in ("MatMul", "Gemm", "Gather") and tables & set(node.input) and node.name not in always
     ]
     floats = [name for name in names if group_of(name) in job.float_groups]
-    return sorted({*heads, *floats}), groups_of(names)
+    return sorted({*always, *floats}), groups_of(names)
 
 
 def _heads(model: ModelProto) -> list[str]:

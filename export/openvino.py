@@ -23,7 +23,7 @@ from edgebert.protocols import ExportedModel, ExportJob, TensorSpec
 from edgebert.tasks import Task
 
 from . import calibration, trained, trained_openvino
-from .groups import group_of, groups_of
+from .groups import beside, group_of, groups_of
 from .source import Conversion, Source, load_source, output_specs
 from .trained import Product
 
@@ -44,7 +44,7 @@ class OpenvinoExporter:
         default_factory=lambda: {"fp32": False, "fp16": False, "int8": True, "int8-weights": False}
     )
     tools: tuple[str, ...] = ("torch", "transformers", "openvino", "nncf")
-    version: int = 3
+    version: int = 4
 
     def export(self, job: ExportJob) -> ExportedModel:
         """Write `openvino_model.xml` and `.bin`. Raises ExportError."""
@@ -99,12 +99,14 @@ def _convert(source: Source, job: ExportJob, task: Task) -> tuple[Any, Conversio
     import openvino as ov
     import torch
 
-    from . import smoothing
+    from . import neurons, smoothing
     from .graph import exportable, with_convolutions
 
     module, names = exportable(source, task, job.lengths[-1])
     smoothed: tuple[str, ...] = ()
+    spared: tuple[str, ...] = ()
     if job.precision == "int8":
+        spared = neurons.spare(module, job, names)
         smoothed = smoothing.level(module) + smoothing.smooth(module, job, names, smoothing.WEAK)
         module = with_convolutions(module)
     example = torch.ones((1, min(8, job.lengths[-1])), dtype=torch.int64)
@@ -112,7 +114,7 @@ def _convert(source: Source, job: ExportJob, task: Task) -> tuple[Any, Conversio
         model = ov.convert_model(module, example_input=(example,) * len(names))
     for port, name in zip([*model.inputs, *model.outputs], [*names, *task.outputs], strict=True):
         port.get_tensor().set_names({name})
-    return model, Conversion(names, smoothed)
+    return model, Conversion(names, smoothed, spared)
 
 
 def _quantize(
@@ -183,7 +185,7 @@ def _of_groups(model: Any, groups: Sequence[str]) -> list[str]:
 
 
 def _float_products(model: Any, task: Task) -> list[str]:
-    """The names of the products that stay float: those of two activations, and the ones that make the outputs.
+    """The names of what stays float: products of two activations, those that make the outputs, neurons beside.
 
     Raises:
         ExportError: an output is not made by a product.
@@ -192,7 +194,8 @@ def _float_products(model: Any, task: Task) -> list[str]:
     names = [
         op.get_friendly_name()
         for op in model.get_ordered_ops()
-        if op.get_type_name() == "ScaledDotProductAttention"  # what the converter makes of an attention
+        if (beside(op.get_friendly_name()) and op.get_type_name() not in _IDLE)
+        or op.get_type_name() == "ScaledDotProductAttention"  # what the converter makes of an attention
         or (op.get_type_name() == "MatMul" and not any(_source(port) in constants for port in op.inputs()))
     ]
     for result in model.get_results() if task.has_head else ():

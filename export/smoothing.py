@@ -106,13 +106,12 @@ def smooth(
     Returns:
         The names of the linear layers that were.
     """
-    trained = (job.model / FILE).is_file()  # to integers that are not to be moved
-    if trained or job.calibration is None or not isinstance(module, Headed):
+    if not applies(module, job) or not isinstance(module, Headed):
         return ()
     linears = {name: layer for name, layer in module.encoder.layers.named_modules() if isinstance(layer, nn.Linear)}
     chosen = []
     with torch.inference_mode():
-        read = _inputs(module, linears, job, names)
+        read = inputs_of(module, linears, job, names)
         found = {name: _factors(linear, read[name], strengths) for name, linear in linears.items()}
     for name, factors in found.items():
         if factors is not None:
@@ -122,7 +121,12 @@ def smooth(
     return tuple(chosen)
 
 
-def _inputs(
+def applies(module: nn.Module, job: ExportJob) -> bool:
+    """Whether a model's activations may be moved: it is one of ours, there is text, and no training settled them."""
+    return isinstance(module, Headed) and job.calibration is not None and not (job.model / FILE).is_file()
+
+
+def inputs_of(
     module: Headed, linears: dict[str, nn.Linear], job: ExportJob, names: Sequence[str]
 ) -> dict[str, list[Tensor]]:
     """What each layer reads of some calibration text: for each window [tokens, channels]."""
@@ -152,8 +156,8 @@ def _factors(linear: nn.Linear, windows: Sequence[Tensor], strengths: Sequence[f
     exact = torch.cat(list(windows)) @ linear.weight.T
 
     def error(factors: Tensor) -> float:
-        rounded = torch.cat([_rounded(window / factors) for window in windows])
-        return float((rounded @ _rounded_weight(linear.weight * factors).T - exact).square().mean().sqrt())
+        given = torch.cat([rounded(window / factors) for window in windows])
+        return float((given @ rounded_weight(linear.weight * factors).T - exact).square().mean().sqrt())
 
     tried = []
     for strength in strengths:
@@ -164,14 +168,14 @@ def _factors(linear: nn.Linear, windows: Sequence[Tensor], strengths: Sequence[f
     return tried[best] if errors[best] < WORTH * error(torch.ones_like(channels)) else None
 
 
-def _rounded(activations: Tensor) -> Tensor:
+def rounded(activations: Tensor) -> Tensor:
     """As 8 bits with one scale and zero point hold it."""
     low, high = activations.min().clamp(max=0.0), activations.max().clamp(min=0.0)
     scale = ((high - low) / 255).clamp(min=1e-12)
     return ((activations - low) / scale).round() * scale + low
 
 
-def _rounded_weight(weight: Tensor) -> Tensor:
+def rounded_weight(weight: Tensor) -> Tensor:
     """As 8 bits with one scale for each output hold it."""
     scale = (weight.abs().amax(1, keepdim=True) / 127).clamp(min=1e-12)
     return (weight / scale).round() * scale

@@ -111,14 +111,16 @@ def reference_outputs(source: Source, windows: Sequence[Encoded], task: Task) ->
 
 @dataclass(frozen=True)
 class Conversion:
-    """Of an FP32 graph: the names of its inputs, and of the modules made easier to quantize (`smoothing.py`)."""
+    """Of an FP32 graph: its inputs' names, and what was made easier to quantize (`smoothing.py`, `neurons.py`)."""
 
     inputs: tuple[str, ...]
     smoothed: tuple[str, ...] = ()
+    spared: tuple[str, ...] = ()
 
     def told(self) -> dict[str, str]:
         """What a manifest says of it among the precisions of a model's parts."""
-        return {"smoothed": ", ".join(self.smoothed)} if self.smoothed else {}
+        told = {"smoothed": ", ".join(self.smoothed), "float_neurons": " ".join(self.spared)}
+        return {name: value for name, value in told.items() if value}
 
 
 def converted(job: ExportJob, file: str, convert: Callable[[Path], Conversion]) -> Conversion:

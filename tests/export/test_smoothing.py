@@ -2,55 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 
-import pytest
 import torch
-from tiny_tasks import SINGLE
 
 from edgebert.export import graph, smoothing
-from edgebert.export.source import load_source
 from edgebert.export.trained import FILE
 from edgebert.protocols import ExportJob
-from edgebert.teacher import Teacher
 
 Planted = Callable[..., tuple[ExportJob, torch.nn.Module, tuple[str, ...]]]
+Answers = Callable[[torch.nn.Module, tuple[str, ...]], torch.Tensor]
 
 
-@pytest.fixture
-def planted(make_teacher: Callable[..., Teacher], records: list[dict[str, str]], tmp_path: Path) -> Planted:
-    """A model in which every eighth channel before a layer's second feed-forward product is larger by a factor.
-
-    ReLU lets the factor through, and the weights that read the channels are smaller by it: the same function.
-    """
-
-    def make(factor: float, family: str = "bert") -> tuple[ExportJob, torch.nn.Module, tuple[str, ...]]:
-        more = {"hidden_act": "relu"} if family == "bert" else {}
-        folder = make_teacher(family, layers=2, initializer_range=0.3, **more).path
-        texts = tmp_path / "calibration.jsonl"
-        texts.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
-        job = ExportJob(folder, "text-classification", "onnx", "int8", (16, 32), texts, tmp_path)
-        module, names = graph.exportable(load_source(folder, SINGLE), SINGLE, 32)
-        if isinstance(module, graph.Headed):
-            layer = module.encoder.layers[1]
-            layer.up.weight[::8] *= factor
-            layer.up.bias[::8] *= factor
-            layer.down.weight[:, ::8] /= factor
-        return job, module, names
-
-    return make
-
-
-def answers(module: torch.nn.Module, names: tuple[str, ...]) -> torch.Tensor:
-    ids = torch.tensor([[2, 9, 8, 7, 6, 5, 3], [2, 12, 11, 3, 0, 0, 0]])
-    given = {"input_ids": ids, "attention_mask": (ids > 0).long(), "token_type_ids": torch.zeros_like(ids)}
-    found: torch.Tensor = module(*(given[name] for name in names))
-    return found
-
-
-def test_the_product_that_gains_is_smoothed_and_computes_the_same(planted: Planted) -> None:
+def test_the_product_that_gains_is_smoothed_and_computes_the_same(planted: Planted, answers: Answers) -> None:
     job, module, names = planted(1000.0)
     before = answers(module, names)
     assert set(smoothing.smooth(module, job, names)) - {"layers.1.up"} == {"layers.1.down"}
@@ -83,20 +47,22 @@ def test_the_error_falls(planted: Planted) -> None:
     job, module, names = planted(1000.0)
     assert isinstance(module, graph.Headed)
     linear = module.encoder.layers[1].down
-    read = smoothing._inputs(module, {"1.down": linear}, job, names)["1.down"]
+    read = smoothing.inputs_of(module, {"1.down": linear}, job, names)["1.down"]
     factors = smoothing._factors(linear, read, smoothing.STRONG)
     assert factors is not None
     exact = torch.cat(read) @ linear.weight.T
 
     def error(factors: torch.Tensor) -> float:
-        inputs = torch.cat([smoothing._rounded(each / factors) for each in read])
-        return float((inputs @ smoothing._rounded_weight(linear.weight * factors).T - exact).abs().max())
+        inputs = torch.cat([smoothing.rounded(each / factors) for each in read])
+        return float((inputs @ smoothing.rounded_weight(linear.weight * factors).T - exact).abs().max())
 
     assert error(factors) < 0.02 * float(exact.abs().max()) < 10 * error(factors)
     assert error(torch.ones_like(factors)) > 5 * error(factors)
 
 
-def test_a_table_with_a_few_large_channels_is_levelled_and_looked_up_the_same(planted: Planted) -> None:
+def test_a_table_with_a_few_large_channels_is_levelled_and_looked_up_the_same(
+    planted: Planted, answers: Answers
+) -> None:
     _, module, names = planted(1.0)
     assert isinstance(module, graph.Headed) and smoothing.level(module) == ()
     with torch.no_grad():

@@ -15,7 +15,7 @@ from edgebert.artifact import Artifact
 from edgebert.check import Candidate
 from edgebert.errors import ExportError, UsageError
 from edgebert.export import __main__ as child
-from edgebert.export import parity, smoothing
+from edgebert.export import neurons, parity, smoothing
 from edgebert.export.source import load_source, reference_outputs
 from edgebert.model import Model
 from edgebert.tasks import Encoded
@@ -82,8 +82,9 @@ def run(job: Callable[..., dict[str, Any]], calibration: Callable[..., Path], tm
 
 @pytest.fixture
 def rough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Smoothing, which would do away with the planted channels, is not worth it."""
+    """What would do away with the planted channels is not worth it."""
     monkeypatch.setattr(smoothing, "WORTH", 0.0)
+    monkeypatch.setattr(neurons, "WORTH", 0.0)
 
 
 @pytest.mark.slow
