@@ -1,4 +1,4 @@
-"""What the default INT8 loses: three formats, four models, no quantization flag, beside Optimum's stock static recipe.
+"""What the default INT8 loses: three formats, four models, no quantization flag, beside Optimum's stock recipes.
 
     python benchmarks/defaults.py [--models clinc150-teacher,…] [--ways onnx-int8,…] [--student build/clinc150/student]
         [--questions 0] [--work build/defaults] [--out FOLDER]
@@ -7,9 +7,9 @@ Models: the teachers of CLINC150, WNUT-17 and SQuAD in `EDGEBERT_SHARED` (or `..
 of a recipe. Each cell is an artifact as `edgebert export MODEL --task … --format … --precision int8 --calibrate DATA`
 makes it, DATA being the validation split (of SQuAD the one it was trained on), asked the whole test split as
 `edgebert check` asks it (`--questions N`: N of SQuAD's questions, evenly spaced). Beside them stand the model itself in
-torch, FP32, and Optimum's static recipe (`AutoQuantizationConfig.avx512_vnni`, MinMax: `defaults_optimum.py`),
-calibrated on the same texts and run by the same runtime. Shown are the metric with its 95 % interval, and the drop in
-points with the interval of the paired difference, a bootstrap over the test records.
+torch, FP32, and Optimum's static and dynamic recipes (`AutoQuantizationConfig.avx512_vnni`, MinMax:
+`defaults_optimum.py`), the former calibrated on the same texts, both run by the same runtime. Shown are the metric with
+its 95 % interval, and the drop in points with the interval of the paired difference, a bootstrap over the test records.
 
 Every cell is kept in `--work` when it is done; the same command goes on where it was stopped. `--models` and `--ways`
 make some of the cells, and the table is written of those that are there.
@@ -49,8 +49,8 @@ HERE = Path(__file__).parent
 SHARED = Path(os.environ.get("EDGEBERT_SHARED", ROOT.parent / "shared"))
 SOURCE = "torch-fp32"
 OURS = ("onnx-int8", "openvino-int8", "tflite-int8")
-STOCK = "optimum-static"
-WAYS = (SOURCE, *OURS, STOCK)
+STOCK = ("optimum-static", "optimum-dynamic")
+WAYS = (SOURCE, *OURS, *STOCK)
 
 #: What a default artifact may lose, in points.
 LIMIT = 0.5
@@ -105,29 +105,30 @@ def exported(subject: Subject, way: str, out: Path) -> Artifact:
     """The artifact of one cell, made where it is not there."""
     if not (out / artifacts.MANIFEST).is_file():
         out.parent.mkdir(parents=True, exist_ok=True)
-        if way == STOCK:
-            return stock(subject, exported(subject, "onnx-int8", out.parent / "onnx-int8"), out)
+        if way in STOCK:
+            return stock(subject, way, exported(subject, "onnx-int8", out.parent / "onnx-int8"), out)
         command = export_command(subject, way, out)
         print(" ".join(command), file=sys.stderr)
         subprocess.run([sys.executable, "-m", *command], check=True)
     return artifacts.load(out)
 
 
-def stock(subject: Subject, ours: Artifact, out: Path) -> Artifact:
+def stock(subject: Subject, way: str, ours: Artifact, out: Path) -> Artifact:
     """Optimum's model in a folder that our runtime loads: tokenizer, labels and task are those of our ONNX artifact."""
     made, unfinished = out.with_name(f"{out.name}-made"), out.with_name(f".{out.name}-unfinished")
     for folder in (made, unfinished):
         shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, HERE / "defaults_optimum.py", subject.model, subject.task, ours.path]
-    command += [subject.calibration, json.dumps(dict(subject.columns)), made]
+    command += [subject.calibration, json.dumps(dict(subject.columns)), made, way]
     variables = os.environ | {"PYTHONPATH": str(optimum()), "HF_HUB_OFFLINE": "1"}
     subprocess.run(command, check=True, env=variables)
     ignored = shutil.ignore_patterns(*ours.manifest.model_files, artifacts.MANIFEST, artifacts.GOLDEN)
     shutil.copytree(ours.path, unfinished, ignore=ignored)
     (made / "model_quantized.onnx").rename(unfinished / "model.onnx")
     manifest = replace(
-        ours.manifest, precision="int8-static", inputs=inputs_of(unfinished / "model.onnx"), settings={}, proven=(),
-        precision_parts={"all": "Optimum's static recipe"}, calibration={}, lineage=ours.manifest.lineage[:-1],
+        ours.manifest, precision=way.replace("optimum", "int8"), inputs=inputs_of(unfinished / "model.onnx"),
+        settings={}, proven=(), precision_parts={"all": f"Optimum's recipe, {way}"}, calibration={},
+        lineage=ours.manifest.lineage[:-1],
     )  # fmt: skip
     write_golden(unfinished, manifest, ours)
     shutil.rmtree(made)
@@ -237,7 +238,8 @@ def markdown(rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> str
         way = "FP32, torch" if row["way"] == SOURCE else f"`{row['way']}`{back}"
         size = f"{row['model_bytes'] / 1e6:.1f}"
         lines.append(f"| {row['model']}, {row['metric']} of {row['records']} | {way} | {whole} | {drop} | {size} |")
-    for title, ways in (("Default INT8, the worst drop", OURS), ("Optimum's stock static recipe, the worst", (STOCK,))):
+    titles = {"Default INT8, the worst drop": OURS} | {f"`{way}`, the worst": (way,) for way in STOCK}
+    for title, ways in titles.items():
         drops = [row for row in rows if row["way"] in ways]
         if drops:
             worst = max(drops, key=lambda row: row["drop"])

@@ -1,8 +1,9 @@
-"""Optimum's stock static INT8 of one model, for `benchmarks/defaults.py`, which starts it where Optimum is seen.
+"""Optimum's stock INT8 of one model, for `benchmarks/defaults.py`, which starts it where Optimum is seen.
 
-`python defaults_optimum.py MODEL TASK ARTIFACT DATA COLUMNS OUT` writes `OUT/model_quantized.onnx`. As its
-documentation has it: exported to ONNX, ranges of MinMax, `AutoQuantizationConfig.avx512_vnni(is_static=True)`. It is
-calibrated on 300 records of DATA, in the windows of ARTIFACT's task and without padding.
+`python defaults_optimum.py MODEL TASK ARTIFACT DATA COLUMNS OUT WAY` writes `OUT/model_quantized.onnx`. As its
+documentation has it: exported to ONNX, `AutoQuantizationConfig.avx512_vnni`. WAY is `optimum-dynamic`, or
+`optimum-static`, whose ranges (MinMax) are calibrated on 300 records of DATA, in the windows of ARTIFACT's task and
+without padding.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def rows(artifact: Path, calibration: Path, columns: dict[str, str], names: list
     return found
 
 
-def main(model: str, task: str, artifact: Path, calibration: Path, columns: dict[str, str], out: Path) -> None:
+def main(
+    model: str, task: str, artifact: Path, calibration: Path, columns: dict[str, str], out: Path, way: str
+) -> None:
     """Export, calibrate, quantize."""
     import onnx
     from onnxruntime.quantization import CalibrationMethod
@@ -46,6 +49,9 @@ def main(model: str, task: str, artifact: Path, calibration: Path, columns: dict
     main_export(model, output=out / "fp32", task=task, do_validation=False)
     names = [entry.name for entry in onnx.load(str(out / "fp32" / "model.onnx")).graph.input]
     quantizer = ORTQuantizer.from_pretrained(out / "fp32", file_name="model.onnx")
+    if way == "optimum-dynamic":
+        quantizer.quantize(AutoQuantizationConfig.avx512_vnni(is_static=False), out)
+        return
     config = AutoQuantizationConfig.avx512_vnni(is_static=True, per_channel=False)
     windows = rows(artifact, calibration, columns, names)
     # What `AutoCalibrationConfig.minmax` makes of a dataset of the hub.
@@ -61,4 +67,4 @@ def main(model: str, task: str, artifact: Path, calibration: Path, columns: dict
 
 if __name__ == "__main__":
     given = sys.argv[1:]
-    main(given[0], given[1], Path(given[2]), Path(given[3]), json.loads(given[4]), Path(given[5]))
+    main(given[0], given[1], Path(given[2]), Path(given[3]), json.loads(given[4]), Path(given[5]), given[6])

@@ -30,6 +30,9 @@ from edgebert.tasks import Task
 #: Raised by hand when what surrounds the exporters (golden answers, parity, companions) would change.
 VERSION = 3
 
+#: Records that INT8 is calibrated on and exports are compared on.
+CALIBRATION_RECORDS = 300
+
 JOB, RESULT, FOLDER = "job.json", "result.json", "artifact"
 
 #: Format -> the distribution whose operators its tokenizer graph is made of.
@@ -89,6 +92,11 @@ def check_tokenizer(format: str, precision: str, task: Task) -> None:
     if importlib.util.find_spec(library.replace("-", "_")) is None:
         hint = 'install it with: pip install "edgebert[tokenizer-graph]"'
         raise MissingExtra(f"the package {library!r} is not installed", hint)
+
+
+def tuning_records(task: Task) -> int:
+    """How many labelled records thresholds are tuned on at most; long ones cost more."""
+    return 1000 if task.windowed else 2000
 
 
 def version(format: str) -> int:

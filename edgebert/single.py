@@ -77,23 +77,23 @@ def export_model(
             "hash": found.content_hash,
             "parameters": found.parameters,
         }
-        records = None
+        calibration, tuning = None, None
         if calibrate is not None:
-            records = Path(scratch) / "calibration.jsonl"
-            lines = [json.dumps(record, ensure_ascii=False) for record in _calibration(calibrate, kind, columns)]
-            records.write_text("\n".join(lines) + "\n", "utf-8")
+            records = _records(calibrate, kind, columns)
+            calibration = _spread(records, exporting.CALIBRATION_RECORDS, Path(scratch) / "calibration.jsonl")
+            tuning = _spread(records, exporting.tuning_records(kind), Path(scratch) / "tuning.jsonl")
         log = output.parent / f"{output.name}.log"  # stays when the export fails, for its message names it
         artifact = exporting.export_artifact(
-            found.path, task=task, format=format, precision=precision, lengths=tuple(lengths), calibration=records,
+            found.path, task=task, format=format, precision=precision, lengths=tuple(lengths), calibration=calibration,
             target=output, lineage=(source,), licence=found.licence, log=log, settings=tasks.settings_of(kind),
-            tuning=records, fallback=fallback, sensitivity=sensitivity, tokenizer_in_graph=tokenizer_in_graph,
+            tuning=tuning, fallback=fallback, sensitivity=sensitivity, tokenizer_in_graph=tokenizer_in_graph,
         )  # fmt: skip
         log.unlink()
         return artifact
 
 
-def _calibration(path: Path, task: Task, columns: Mapping[str, str]) -> list[Record]:
-    """Up to 300 records, spread over the file; targets are used when the file has them."""
+def _records(path: Path, task: Task, columns: Mapping[str, str]) -> list[Record]:
+    """The records to calibrate and tune with; targets are used when the file has them."""
     if path.suffix == ".txt":
         if task.roles != ("text",):
             raise DataError(f"{path}: {task.name} reads {' and '.join(task.roles)}", "give JSONL with these keys")
@@ -107,10 +107,14 @@ def _calibration(path: Path, task: Task, columns: Mapping[str, str]) -> list[Rec
             records = list(data.read_records(path, {role: columns.get(role, role) for role in task.roles}))
     if not records:
         raise DataError(f"{path} has no text to calibrate with", "give a file of real texts")
-    return [
-        {key: value for key, value in record.items() if key != "line"}
-        for record in records[:: max(1, len(records) // 300)][:300]
-    ]
+    return [{key: value for key, value in record.items() if key != "line"} for record in records]
+
+
+def _spread(records: Sequence[Record], most: int, path: Path) -> Path:
+    """A file of at most so many of the records, evenly spaced."""
+    places = range(len(records)) if len(records) <= most else (at * len(records) // most for at in range(most))
+    path.write_text("".join(json.dumps(records[at], ensure_ascii=False) + "\n" for at in places), "utf-8")
+    return path
 
 
 def check_artifact(

@@ -32,13 +32,6 @@ from edgebert.together import Turn, side_by_side
 if TYPE_CHECKING:
     from edgebert.report import Report
 
-#: Validation records that INT8 is calibrated on and exports are compared on.
-CALIBRATION_RECORDS = 300
-
-#: Validation records that thresholds are tuned on; long ones cost more.
-TUNING_RECORDS = 2000
-TUNING_RECORDS_WINDOWED = 1000
-
 #: Raised by hand when the result of the same recipe would change.
 TEACH_VERSION = 3
 COMPRESS_VERSION = 3
@@ -152,9 +145,8 @@ def export(
     recipe: Recipe, task: Task, splits: Splits, taught: Teacher, student: Student, store: Store
 ) -> list[Candidate]:
     """Teacher and student in the reference engine, and every artifact, each exported in a process of its own."""
-    calibration = _sample(recipe, splits, store, "calibration", CALIBRATION_RECORDS)
-    most = TUNING_RECORDS_WINDOWED if task.windowed else TUNING_RECORDS
-    tuning = _sample(recipe, splits, store, "tuning", most)
+    calibration = _sample(recipe, splits, store, "calibration", exporting.CALIBRATION_RECORDS)
+    tuning = _sample(recipe, splits, store, "tuning", exporting.tuning_records(task))
     first = {"name": taught.name, "role": "teacher", "hash": taught.content_hash, "parameters": taught.parameters}
     wanted: list[tuple[str, Role, Path, str, str, Path, tuple[Mapping[str, Any], ...]]] = [
         ("teacher", "teacher", taught.path, "torch", "fp32", store.state / "baselines" / "teacher", ()),

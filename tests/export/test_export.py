@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tiny_tasks import TASKS
 
 from edgebert import artifact as artifacts
-from edgebert import exporting
+from edgebert import exporting, single
 from edgebert.artifact import Artifact
 from edgebert.errors import ExportError, UsageError
 from edgebert.teacher import Teacher
@@ -122,3 +123,18 @@ def test_errors_of_the_child_keep_their_kind(make_teacher: Callable[..., Teacher
     with pytest.raises(ExportError, match="no safetensors"):
         export(tmp_path / "model", "onnx-int8", tmp_path / "out" / "a")
     assert not (tmp_path / "out" / "a").exists()
+
+
+def test_thresholds_are_tuned_on_more_records_than_ranges(make_teacher: Callable[..., Teacher], tmp_path: Path) -> None:
+    """Of 900 records, the 300 that INT8 is calibrated on have no entities: nothing could be tuned on them."""
+    task = TASKS["tokens"]
+    model = make_teacher("bert", layers=1, task=task, initializer_range=0.3).path
+    rows = [{"tokens": ["lamp", "now", "rain"], "tags": [tag] * 3} for tag in ["O", "B-thing", "B-thing"] * 300]
+    data = tmp_path / "labelled.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    made = single.export_model(
+        model, format="onnx", precision="fp32", calibrate=data, columns={}, lengths=(8,), task=task.name, options={},
+        output=tmp_path / "out",
+    )  # fmt: skip
+    assert made.manifest.task_settings["outside_bias"] > 0.0
+    assert made.manifest.lineage[-1]["texts"] == 200
