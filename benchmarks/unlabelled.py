@@ -7,7 +7,7 @@
 
 With --questions: each question of SQuAD's training part with two other paragraphs of its article. With --tweets N, N
 copies of each tweet of WNUT-17's training split come too, in which most of what looks like a name is another one, of
-the tweets or of SQuAD's contexts. With --snippets the 23,000 snippets of tweets, editorials and reviews come too that
+the tweets or of SQuAD's contexts. With --snippets the 18,000 snippets of tweets, editorials and reviews come too that
 the source of the package vaderSentiment holds (Hutto & Gilbert 2014, MIT licence), which pip fetches.
 
 The teacher answers them while a student is distilled, so that the student sees more than the few thousand texts of a
@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--count", type=int, default=9000)
     parser.add_argument("--tweets", type=int, default=0, help="changed copies of each tweet of WNUT-17")
-    parser.add_argument("--snippets", action="store_true", help="23,000 of tweets, editorials and reviews, by pip")
+    parser.add_argument("--snippets", action="store_true", help="18,000 of tweets, editorials and reviews, by pip")
     parser.add_argument("--questions", action="store_true", help="questions and contexts instead of texts")
     arguments = parser.parse_args()
     if arguments.questions:
