@@ -2,7 +2,7 @@
 
     python benchmarks/unlabelled.py ../shared/data build/unlabelled.jsonl --count 9000
     python benchmarks/unlabelled.py ../shared/data build/tweets.jsonl --count 30000 --tweets 3
-    python benchmarks/unlabelled.py ../shared/data build/unlabelled.jsonl --count 30000 --snippets
+    python benchmarks/unlabelled.py ../shared/data build/unlabelled.jsonl --count 30000 --snippets --tweets 2
     python benchmarks/unlabelled.py ../shared/data build/questions.jsonl --questions
 
 With --questions: each question of SQuAD's training part with two other paragraphs of its article. With --tweets N, N
@@ -80,7 +80,8 @@ def snippets() -> list[str]:
     """Tweets, and sentences of editorials and of reviews."""
     with tempfile.TemporaryDirectory() as folder:
         options = ["--quiet", "--no-deps", "--no-binary", ":all:", "--dest", folder]
-        subprocess.run([sys.executable, "-m", "pip", "download", *options, SNIPPETS], check=True)
+        if subprocess.run([sys.executable, "-m", "pip", "download", *options, SNIPPETS]).returncode:
+            raise SystemExit(f"pip could not fetch the source of {SNIPPETS}: run it online, or leave --snippets out")
         for pattern in ("*.tar.gz", "*/additional_resources/*.tar.gz"):
             with tarfile.open(next(Path(folder).glob(pattern))) as archive:
                 archive.extractall(folder, filter="data")

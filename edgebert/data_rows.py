@@ -31,7 +31,8 @@ def lines_of(path: Path, encoding: str) -> Iterator[str]:
         raise DataError(f"{path}: unknown encoding {encoding!r}", "such as utf-8, utf-16, latin-1, cp1252") from error
     except OSError as error:
         told = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
-        raise DataError(f"{path}: {told}", "paths in a recipe are relative to the recipe's own folder") from error
+        hint = "correct the path; in a recipe it is relative to the recipe's own folder"
+        raise DataError(f"{path}: {told}", hint) from error
     with file:
         line, seen, start = 1, 0, True
         unended: list[str] = []  # the pieces of a line whose end has not been read

@@ -88,7 +88,7 @@ def resolve(source: str, base: Path) -> Path:
     if folder.is_dir():
         return folder
     if not _HUB_ID.fullmatch(source) or source.startswith("."):
-        raise DataError(f"the teacher {source!r} is no folder (looked for {folder})", "correct the path in the recipe")
+        raise DataError(f"the teacher {source!r} is no folder (looked for {folder})", "correct the path")
     hub = require("huggingface_hub", "host")
     try:
         return Path(hub.snapshot_download(source, allow_patterns=list(HUB_FILES)))

@@ -134,7 +134,7 @@ def test_bytes_of_another_encoding(encoding: str, content: bytes, message: str, 
 
 
 def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"a\.csv: no such file\npaths in a recipe are relative"):
+    with pytest.raises(DataError, match=r"a\.csv: no such file\ncorrect the path; in a recipe it is relative"):
         list(read_records(tmp_path / "a.csv", COLUMNS))
     (tmp_path / "b.csv").mkdir()
     with pytest.raises(DataError, match=r"b\.csv: Is a directory"):
