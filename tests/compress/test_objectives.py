@@ -20,7 +20,7 @@ from edgebert.tasks import Task
 B, T, C = 3, 5, 4
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0]])
 RANDOM = np.random.default_rng(0)
-SHAPES = {"tokens": (B, T, C), "answers": (B, T), "embeddings": (B, 8), "regression": (B, 1)}
+SHAPES = {"tokens": (B, T, C), "answers": (B, T), "no-answer": (B, T), "embeddings": (B, 8), "regression": (B, 1)}
 TAGS = {"O": 0, "B-x": 1, "I-x": 2, "S-y": 3}
 
 

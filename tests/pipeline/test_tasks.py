@@ -19,13 +19,18 @@ pytestmark = pytest.mark.slow
 SCRATCH = {"layers": 2, "hidden_size": 32, "heads": 2, "intermediate_size": 64, "vocabulary": 200}
 FIGURES = {
     "single-label": {"ece"},
+    "out-of-scope": {"ece", "in_scope_accuracy", "oos_auroc", "oos_recall"},
     "multi-label": {"macro_f1", "exact_match"},
     "regression": {"spearman", "rmse"},
     "pair": {"ece"},
     "tokens": {"precision", "recall"},
     "answers": {"exact_match"},
+    "no-answer": {"exact_match", "no_answer_accuracy"},
     "embeddings": {"recall@1", "recall@10", "cosine_to_student"},
 }
+#: What an artifact keeps that validation records decided.
+TUNED = {"single-label": ("temperature",), "out-of-scope": ("temperature", "threshold")}
+TUNED |= {"multi-label": ("thresholds",), "no-answer": ("no_answer_threshold",)}
 
 
 @pytest.mark.parametrize("kind", sorted(TASKS))
@@ -36,7 +41,11 @@ def test_from_recipe_to_report(
     rows = records_for(task, records)
     if kind == "tokens":
         rows = [{**row, "tags": ["B-thing" if len(word) > 4 else "O" for word in row["tokens"]]} for row in rows]
-    for name, part in (("train", rows), ("validation", rows[::3]), ("test", rows[1::3])):
+    parts = {"train": rows, "validation": rows[::3], "test": rows[1::3]}
+    if kind == "out-of-scope":  # a label that the training split does not have
+        for name in ("validation", "test"):
+            parts[name] = parts[name] + [{"text": f"engine {i} number {i * 7}", "label": "oos"} for i in range(8)]
+    for name, part in parts.items():
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part), "utf-8")
     extra = {"text_pair": "text_pair"} if kind == "pair" else {}
     options = {
@@ -62,10 +71,13 @@ def test_from_recipe_to_report(
         assert result.metric.low <= result.metric.value <= result.metric.high
         assert set(result.figures) == FIGURES[kind]
     question = {role: rows[0].get(role, "please rain") for role in task.roles}
-    answers = []
+    answers, kept = [], []
     for name in ("onnx-int8", "openvino-int8", "tflite-int8"):
         with edgebert.load(tmp_path / "out" / "artifacts" / name) as model:
             answers.append(model.predict(question))
+            kept.append(model.task)
     assert len({type(answer) for answer in answers}) == 1
+    for name in TUNED.get(kind, ()):  # on validation, of the exported model itself
+        assert all(getattr(found, name) != getattr(task, name) for found in kept), kept
     if kind == "embeddings":
         assert min(result.figures["cosine_to_student"] for result in report.results[2:]) > 0.98

@@ -18,11 +18,13 @@ TAGS = ("O", "B-thing", "I-thing", "B-wish", "I-wish")
 SINGLE = TextClassification()
 TASKS: dict[str, Task] = {
     "single-label": SINGLE,
+    "out-of-scope": TextClassification(out_of_scope="oos"),
     "multi-label": TextClassification(problem="multi-label"),
     "regression": TextClassification(problem="regression"),
     "pair": TextClassification(pair=True),
     "tokens": TokenClassification(),
     "answers": QuestionAnswering(),
+    "no-answer": QuestionAnswering(no_answer=True),
     "embeddings": Embeddings(),
 }
 
@@ -33,10 +35,13 @@ def records_for(task: Task, records: list[dict[str, str]]) -> list[dict[str, Any
         return [{"tokens": r["text"].split(), "tags": ["O"] * len(r["text"].split())} for r in records]
     if task.name == "question-answering":
         texts = [r["text"] for r in records]
-        return [
+        rows: list[dict[str, Any]] = [
             {"question": a, "context": f"{b} {a}", "answers": [{"text": b, "answer_start": 0}]}
             for a, b in pairwise(texts)
         ]
+        if getattr(task, "no_answer", False):
+            rows = [row if i % 4 else {**row, "answers": []} for i, row in enumerate(rows, 1)]
+        return rows
     if task.name == "embeddings":
         return [{"text": r["text"]} for r in records]
     problem, pair = getattr(task, "problem", ""), {"text_pair": "the rain now"} if task.segments else {}
