@@ -31,6 +31,11 @@ from pathlib import Path
 
 from unlabelled import fetch, questions
 
+try:
+    import mwparserfromhell
+except ImportError:
+    raise SystemExit("to read wiki text: pip install mwparserfromhell==0.7.2") from None
+
 SOURCE = "gensim==4.3.3"
 LEFT_OUT = re.compile(r"Apollo( \d+)?|Algorithm.*|Astronaut")  # the test part asks about Apollo and complexity theory
 SHORTEST, LONGEST = 40, 170  # words of a paragraph
@@ -59,8 +64,6 @@ def articles() -> Iterator[tuple[str, str]]:
 
 def paragraphs(text: str) -> list[str]:
     """The running text of an article in paragraphs of `SHORTEST` to `LONGEST` words."""
-    import mwparserfromhell
-
     code = mwparserfromhell.parse(text)
     for link in code.filter_wikilinks():  # captions of pictures stand in the middle of sentences
         if re.match(r"(?i)\s*(file|image|category)\s*:|[a-z-]{2,12}:", str(link.title)):
@@ -183,6 +186,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20000, help="made questions")
     parser.add_argument("--others", type=int, default=1, help="other paragraphs for each question of SQuAD")
     arguments = parser.parse_args()
+    if not (arguments.data / "squad").is_dir():
+        parser.error(f"{arguments.data} has no folder squad: name that of the shared data sets")
     rows = asked(arguments.data, arguments.count) + questions(arguments.data, arguments.others)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
