@@ -277,11 +277,14 @@ def split_off(records: Sequence[Record], fraction: float, seed: int) -> tuple[li
     chosen: set[int] = set()
     owed = 0.0  # what rounding has held back so far, so that small labels add up to the fraction too
     for label in sorted(groups):
-        members = sorted(groups[label], key=lambda index: (_draw(records[index], seed), index))
+        members = groups[label] = sorted(groups[label], key=lambda index: (_draw(records[index], seed), index))
         owed += fraction * len(members)
         take = min(round(owed), len(members) - 1, math.ceil(fraction * len(members)))
         owed -= take
         chosen.update(members[:take])
+    largest = max((groups[label] for label in sorted(groups)), key=len, default=[])
+    if not chosen and len(largest) > 1 and fraction * len(records) >= 1:  # all of it was owed by labels of one example
+        chosen.add(largest[0])
     if not chosen or len(chosen) == len(records):
         raise DataError(
             f"{len(records)} examples are too few to split off {fraction:.0%} of them",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tiny_tasks import SINGLE
 
@@ -66,6 +66,7 @@ def test_this_very_choice() -> None:
     assert [record["line"] for record in part] == [2, 7, 8]
 
 
+@example(list("aabc"), 0.25, 0)  # what is owed by b and c, which have nothing to give
 @given(st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=200), st.floats(0.05, 0.95), st.integers(0, 9))
 def test_every_label_stays_in_the_first_part(labels: list[str], fraction: float, seed: int) -> None:
     whole = records(*labels)
