@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import bz2
 import html
-import json
 import random
 import re
 import tarfile
@@ -29,7 +28,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
 
-from unlabelled import fetch, questions
+from unlabelled import fetch, questions, write
 
 try:
     import mwparserfromhell
@@ -179,7 +178,7 @@ def asked(data: Path, count: int, seed: int = 4) -> list[dict[str, str]]:
 
 
 def main() -> None:
-    """Write them as JSON lines."""
+    """Make and write them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="the folder of the shared data sets")
     parser.add_argument("output", type=Path)
@@ -188,11 +187,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not (arguments.data / "squad").is_dir():
         parser.error(f"{arguments.data} has no folder squad: name that of the shared data sets")
-    rows = asked(arguments.data, arguments.count) + questions(arguments.data, arguments.others)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
-    arguments.output.write_text("\n".join(lines) + "\n", "utf-8")
-    print(f"{len(rows)} rows in {arguments.output}")
+    write(asked(arguments.data, arguments.count) + questions(arguments.data, arguments.others), arguments.output)
 
 
 if __name__ == "__main__":

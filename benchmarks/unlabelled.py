@@ -124,8 +124,15 @@ def questions(data: Path, count: int = 2, seed: int = 4) -> list[dict[str, str]]
     return found
 
 
-def main() -> None:
+def write(rows: list[dict[str, str]], output: Path) -> None:
     """Write them as JSON lines."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    print(f"{len(rows)} rows in {output}")
+
+
+def main() -> None:
+    """Collect and write them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="the folder of the shared data sets")
     parser.add_argument("output", type=Path)
@@ -140,10 +147,7 @@ def main() -> None:
         texts = collect(arguments.data, arguments.count) + tweets(arguments.data, arguments.tweets)
         texts += snippets() if arguments.snippets else []
         rows = [{"text": text} for text in texts]
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
-    arguments.output.write_text("\n".join(lines) + "\n", "utf-8")
-    print(f"{len(rows)} rows in {arguments.output}")
+    write(rows, arguments.output)
 
 
 if __name__ == "__main__":
